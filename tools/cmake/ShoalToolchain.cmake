@@ -1,0 +1,21 @@
+# Compiler flags of our own code, on one INTERFACE target, and ccache where it is there.
+find_program(SHOAL_CCACHE ccache)
+if(SHOAL_CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER ${SHOAL_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${SHOAL_CCACHE})
+endif()
+
+add_library(shoal_options INTERFACE)
+target_include_directories(shoal_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+target_compile_options(shoal_options INTERFACE -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(shoal_options INTERFACE -Wthread-safety)
+endif()
+if(SHOAL_SANITIZE)
+  target_compile_options(shoal_options INTERFACE -fsanitize=${SHOAL_SANITIZE})
+  target_link_options(shoal_options INTERFACE -fsanitize=${SHOAL_SANITIZE})
+endif()
+
+# Warnings are errors in our code, not in what protoc generates.
+add_library(shoal_warnings INTERFACE)
+target_compile_options(shoal_warnings INTERFACE -Wall -Wextra -Wshadow -Wconversion -Werror)
