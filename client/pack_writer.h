@@ -1,0 +1,46 @@
+// PackWriter: makes bytes durable. Pieces that arrive while rows are in flight collect and become the next row
+// (self-clocked batching, no timer); a row is encoded, its fragments go to the drives of a placement group side by
+// side, and every piece is answered with its Extent once all fragments are durable. A row that meets a failed or slow
+// drive is written again whole to another group. Belongs to one executor.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/async/task.h"
+#include "base/buffer.h"
+#include "base/extent.h"
+#include "base/ids.h"
+#include "base/result.h"
+
+namespace shoal::client {
+
+// For the row directory on parity fragments.
+struct PieceHint {
+  InodeId inode;                  // 0: not known yet
+  std::uint64_t file_offset = 0;
+};
+
+class PackWriter {
+ public:
+  virtual ~PackWriter() = default;
+
+  // Stores up to kMaxColumnBytes as one extent (whole inside one column). The bytes must not change until it returns.
+  // Waits while too many bytes are in flight. *Durable:* the bytes, once OK; they are an orphan until a commit names
+  // the extent. Errors: kNoSpace, kUnavailable (no group can take the row), kDeadlineExceeded, kFenced.
+  virtual Task<Result<Extent>> write(Buffer piece, PieceHint hint) = 0;
+
+  // Rows in flight and what waits have ended; open packs are given back. Nothing may be written afterwards.
+  virtual Task<Status> close() = 0;
+
+  struct Counters {
+    std::uint64_t rows = 0;
+    std::uint64_t pieces = 0;
+    std::uint64_t piece_bytes = 0;
+    std::uint64_t fragment_bytes = 0;
+    std::uint64_t rows_rewritten = 0;  // sent again to another group
+  };
+  virtual Counters counters() const = 0;
+};
+
+}  // namespace shoal::client
