@@ -15,9 +15,10 @@ struct Extent {
   PackId pack;
   std::uint32_t row = 0;
   std::uint8_t column = 0;          // a data column
-  std::uint32_t column_offset = 0;  // of stored piece `stored_offset` 0: bytes from the start of the column
+  std::uint32_t column_offset = 0;  // of this extent's first byte: bytes from the start of the column
   // The piece as it was written, which may be larger than what this extent still refers to (a truncate or an
-  // overwrite cut it): its CRC covers stored_length bytes from column_offset - stored_offset.
+  // overwrite cut it): its CRC covers stored_length bytes from column_offset - stored_offset. Cutting n bytes off the
+  // front adds n to file_offset, column_offset and stored_offset alike.
   std::uint32_t stored_offset = 0;
   std::uint32_t stored_length = 0;
   std::uint32_t crc32c = 0;         // of the whole stored piece

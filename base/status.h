@@ -98,6 +98,7 @@ SHOAL_STATUS_CODES(X)
 #undef X
 
 inline Status OkStatus() { return Status(); }
+inline Status IoError(std::string message) { return IoErrorError(std::move(message)); }
 
 std::string_view status_code_name(StatusCode code);
 int status_code_to_grpc(StatusCode code);

@@ -3,13 +3,18 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "base/async/task.h"
 #include "base/buffer.h"
 #include "base/extent.h"
 #include "base/result.h"
+#include "client/limits.h"
 
 namespace shoal::client {
+
+class MetadataClient;
+class StorageRouter;
 
 class ExtentReader {
  public:
@@ -28,5 +33,15 @@ class ExtentReader {
   };
   virtual Counters counters() const = 0;
 };
+
+struct ExtentReaderOptions {
+  MetadataClient& metadata;
+  StorageRouter& router;
+  Executor& executor;
+  ExtentReaderLimits limits = {};
+};
+// The reader belongs to options.executor; no read() may be waiting when it is destroyed. Losers of hedged reads may:
+// what they hold is freed when they end. Everything in the options outlives it.
+std::unique_ptr<ExtentReader> make_extent_reader(ExtentReaderOptions options);
 
 }  // namespace shoal::client

@@ -1,0 +1,45 @@
+#include "base/io/blocking_pool.h"
+
+#include <pthread.h>
+
+namespace shoal {
+
+BlockingPool::BlockingPool(std::string name, int threads) : name_(std::move(name)) {
+  for (int i = 0; i < threads; ++i) {
+    threads_.emplace_back([this] {
+      pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
+      serve();
+    });
+  }
+}
+
+BlockingPool::~BlockingPool() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  work_changed_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void BlockingPool::submit(Callback work) {
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(work));
+  }
+  work_changed_.notify_one();
+}
+
+void BlockingPool::serve() {
+  while (true) {
+    std::unique_lock lock(mutex_);
+    work_changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+    if (queue_.empty()) return;
+    Callback work = std::move(queue_.front());
+    queue_.pop_front();
+    lock.unlock();
+    work();
+  }
+}
+
+}  // namespace shoal

@@ -1,0 +1,73 @@
+// Files and raw devices as BlockDevices on an EventLoop: O_DIRECT through one io_uring per loop, or through a few
+// threads where the kernel refuses io_uring (as default containers do). Requests made during one turn of the loop go
+// to the kernel with one system call; completions are found without one.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/io/block_device.h"
+#include "base/io/blocking_pool.h"
+#include "base/io/event_loop.h"
+
+struct iovec;
+
+namespace shoal {
+
+enum class IoBackend {
+  kAuto,     // io_uring, or threads if it is refused (logged)
+  kUring,    // io_uring or an error
+  kThreads,
+};
+
+// The loop's way to the kernel. Made and destroyed outside the loop, before it starts or after it has ended; used on it
+// alone. Everything opened through it is closed first.
+class IoContext {
+ public:
+  static Result<std::unique_ptr<IoContext>> create(EventLoop& loop, IoBackend backend = IoBackend::kAuto);
+  virtual ~IoContext();
+
+  enum class Operation { kRead, kWrite, kWriteDurable, kFlush };
+  struct Request {
+    Operation operation;
+    int fd;
+    const iovec* pieces;
+    int piece_count;
+    std::uint64_t offset;
+  };
+  // Bytes moved, or -errno. What the request points to stays until it returns.
+  virtual Task<int> run(Request request) = 0;
+  virtual bool uses_uring() const = 0;
+
+  BlockingPool& pool() { return pool_; }
+  EventLoop& loop() { return loop_; }
+
+ protected:
+  explicit IoContext(EventLoop& loop) : loop_(loop), pool_("shoal-files", 2) {}
+  EventLoop& loop_;
+  BlockingPool pool_;
+};
+
+// A directory of the file system whose files act as block devices.
+class FileDirectory final : public BlockDirectory {
+ public:
+  // Makes the directory if it is not there. Errors: as mkdir(2).
+  static Result<std::unique_ptr<FileDirectory>> open(IoContext& io, std::string path);
+
+  const std::string& path() const override { return path_; }
+  Task<Result<std::vector<std::string>>> list() override;
+  Task<Result<std::unique_ptr<BlockDevice>>> open(std::string name) override;
+  Task<Result<std::unique_ptr<BlockDevice>>> create(std::string name, std::uint64_t size_bytes,
+                                                    bool prewrite) override;
+  Task<Status> remove(std::string name) override;
+  Task<Status> rename(std::string from, std::string to) override;
+  Result<Space> space() override;
+
+ private:
+  FileDirectory(IoContext& io, std::string path) : io_(io), path_(std::move(path)) {}
+  Task<Result<std::unique_ptr<BlockDevice>>> open_file(std::string full_name);
+  IoContext& io_;
+  const std::string path_;
+};
+
+}  // namespace shoal

@@ -1,0 +1,315 @@
+#include "client/pack_pool.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace shoal::client {
+namespace {
+
+// After a background refill failed or brought nothing, the next one waits: foreground leases do not.
+constexpr Duration kRefillPause = milliseconds(200);
+// A lease that left no healthy pack is not asked for again at once, as long as there are packs at all.
+constexpr Duration kFruitlessLeasePause = milliseconds(200);
+constexpr Duration kReleaseCheckEvery = seconds(1);
+
+}  // namespace
+
+bool contains(const DriveSet& drives, DriveId drive) {
+  return std::find(drives.begin(), drives.end(), drive) != drives.end();
+}
+
+PackPool::PackPool(MetadataClient& metadata, StorageRouter& router, Executor& executor,
+                   Random& random, const PackWriterLimits& limits)
+    : metadata_(metadata),
+      router_(router),
+      executor_(executor),
+      limits_(limits),
+      use_counter_(random.below(1 << 16)) {}
+
+void PackPool::refresh() {
+  router_.set_map(metadata_.cluster_map());
+  const std::uint64_t generation = metadata_.session_generation();
+  if (generation != generation_) {
+    // metad closed them with the session that held them.
+    packs_.clear();
+    by_id_.clear();
+    to_give_back_.clear();
+    generation_ = generation;
+  }
+}
+
+bool PackPool::current(const OpenPack& pack) const {
+  return pack.generation == metadata_.session_generation();
+}
+
+bool PackPool::usable(const OpenPack& pack, const DriveSet& avoid, Want want) const {
+  if (pack.retired || !current(pack)) return false;
+  if (pack.group.code.m < router_.view().required_parity()) return false;
+  for (const DriveId drive : pack.group.drives) {
+    if (contains(avoid, drive)) return false;
+  }
+  if (want == Want::kHealthy) return router_.good_for_writing(pack.group);
+  if (!router_.view().whole(pack.group)) return false;
+  return std::none_of(pack.group.drives.begin(), pack.group.drives.end(),
+                      [&](DriveId drive) { return router_.full(drive); });
+}
+
+std::uint32_t PackPool::wanted_packs() const {
+  const std::size_t groups = std::max<std::size_t>(router_.view().whole_group_count(), 2);
+  return static_cast<std::uint32_t>(std::min<std::size_t>(groups, limits_.open_packs));
+}
+
+bool PackPool::better(const OpenPack& pack, const OpenPack& than) {
+  if (pack.group.code.k != than.group.code.k) return pack.group.code.k > than.group.code.k;
+  if (pack.rows_in_flight != than.rows_in_flight) return pack.rows_in_flight < than.rows_in_flight;
+  return pack.last_used < than.last_used;
+}
+
+OpenPackPtr PackPool::pick(const DriveSet& avoid, Want want) {
+  const OpenPackPtr* best = nullptr;
+  std::uint32_t open = 0;
+  for (const OpenPackPtr& pack : packs_) {
+    if (!pack->retired) ++open;
+    // The cheap question first: looking at every drive's health costs more.
+    if (best != nullptr && !better(*pack, **best)) continue;
+    if (usable(*pack, avoid, want)) best = &pack;
+  }
+  if (best == nullptr) return nullptr;
+  OpenPackPtr picked = *best;
+  picked->last_used = ++use_counter_;
+  if (open * 2 <= wanted_packs() && !leasing_ && !refill_scheduled_ && !closing_ &&
+      executor_.now() >= no_refill_before_) {
+    refill_scheduled_ = true;
+    background_.spawn(lease_in_background());
+  }
+  return picked;
+}
+
+int PackPool::preferred_k() const {
+  int k = 0;
+  for (const OpenPackPtr& pack : packs_) {
+    if (!pack->retired) k = std::max<int>(k, pack->group.code.k);
+  }
+  return k;
+}
+
+Task<void> PackPool::lease_in_background() {
+  co_await yield();  // the row that noticed goes first
+  const std::size_t before = packs_.size();
+  const Status status = co_await lease({});
+  refill_scheduled_ = false;
+  if (!status.ok() || packs_.size() <= before) no_refill_before_ = executor_.now() + kRefillPause;
+}
+
+Task<Status> PackPool::lease(DriveSet avoid) {
+  if (leasing_) {
+    while (leasing_) co_await leased_.wait();
+    co_return OkStatus();
+  }
+  const MonotonicTime now = executor_.now();
+  if (now < no_lease_before_ && preferred_k() > 0) co_return OkStatus();
+  if (packs_.size() >= 2 * limits_.max_open_packs) co_return OkStatus();
+  leasing_ = true;
+  const DriveSet asked = avoid;
+  Status status = co_await lease_once(std::move(avoid));
+  const bool helped = std::any_of(packs_.begin(), packs_.end(), [&](const OpenPackPtr& pack) {
+    return usable(*pack, asked, Want::kHealthy);
+  });
+  if (!helped) no_lease_before_ = executor_.now() + kFruitlessLeasePause;
+  leasing_ = false;
+  leased_.notify_all();
+  co_return status;
+}
+
+Task<Status> PackPool::lease_once(DriveSet avoid) {
+  refresh();
+  release_unneeded();
+  for (const DriveId drive : router_.bad_for_writing()) {
+    if (!contains(avoid, drive)) avoid.push_back(drive);
+  }
+  // Without the bad drives first; when that leaves no group, metad may know better than we do.
+  for (int round = 0; round < 2; ++round) {
+    const bool avoiding = round == 0;
+    if (!avoiding && avoid.empty()) break;
+    proto::Command command;
+    proto::LeasePacks* request = command.mutable_lease_packs();
+    request->set_count(wanted_packs());
+    if (avoiding) {
+      for (const DriveId drive : avoid) request->add_avoid_drives(drive.value());
+    }
+    const std::uint64_t generation = metadata_.session_generation();
+    Result<proto::CommandReply> reply = co_await metadata_.execute(std::move(command));
+    if (!reply.ok()) {
+      const StatusCode code = reply.status().code();
+      const bool none_left = code == StatusCode::kUnavailable || code == StatusCode::kNoSpace ||
+                             code == StatusCode::kNotFound;
+      if (avoiding && none_left && !avoid.empty()) continue;
+      co_return reply.status().with_context("leasing packs");
+    }
+    refresh();
+    if (metadata_.session_generation() != generation) {
+      co_return FencedError("the session changed while packs were being leased");
+    }
+    bool unknown = false;
+    for (const proto::PackLease& lease : reply->lease_packs().leases()) {
+      unknown = unknown || router_.view().group(pg_of_pack(PackId(lease.pack()))) == nullptr;
+    }
+    if (unknown) {
+      CO_RETURN_IF_ERROR(co_await metadata_.refresh_cluster_map());
+      refresh();
+    }
+    accept(reply->lease_packs(), generation);
+    if (reply->lease_packs().leases_size() > 0) break;
+  }
+  co_return OkStatus();
+}
+
+void PackPool::accept(const proto::LeasePacksReply& reply, std::uint64_t generation) {
+  if (generation != generation_) return;
+  for (const proto::PackLease& lease : reply.leases()) {
+    const PackId id(lease.pack());
+    const PlacementGroup* group = router_.view().group(pg_of_pack(id));
+    if (group == nullptr) {
+      log_warning("client", "a pack was leased on a placement group that the cluster map lacks",
+                  {{"pack", id.value()}, {"map_epoch", router_.view().epoch()}});
+      give_back_later(id);
+      continue;
+    }
+    if (by_id_.contains(id)) continue;
+    auto pack = std::make_shared<OpenPack>();
+    pack->id = id;
+    pack->epoch = lease.epoch();
+    pack->generation = generation;
+    pack->group = *group;
+    pack->last_used = ++use_counter_;
+    by_id_.emplace(id, pack);
+    packs_.push_back(std::move(pack));
+  }
+}
+
+void PackPool::row_begun(OpenPack& pack, std::uint64_t data_bytes) {
+  pack.data_bytes += data_bytes;
+  const bool rows_used_up = pack.next_row == std::uint32_t(-1);
+  if (pack.data_bytes >= limits_.pack_bytes_per_column * pack.group.code.k || rows_used_up) {
+    retire(pack);
+  }
+  if (executor_.now() >= next_release_check_) release_unneeded();
+}
+
+void PackPool::retire(OpenPack& pack) {
+  if (pack.retired) return;
+  pack.retired = true;
+  pack.retired_at = executor_.now();
+}
+
+void PackPool::settled(std::span<const Extent> extents) {
+  bool emptied = false;
+  for (const Extent& extent : extents) {
+    const auto found = by_id_.find(extent.pack);
+    if (found == by_id_.end() || found->second->unsettled_extents == 0) continue;
+    --found->second->unsettled_extents;
+    emptied = emptied || (found->second->retired && found->second->unsettled_extents == 0);
+  }
+  if (emptied) release_unneeded();
+}
+
+// Gives back retired packs that nothing needs any more, and packs that cannot be written when there are too many.
+void PackPool::release_unneeded() {
+  const MonotonicTime now = executor_.now();
+  next_release_check_ = now + kReleaseCheckEvery;
+  std::size_t surplus = packs_.size() > limits_.max_open_packs
+                            ? packs_.size() - limits_.max_open_packs : 0;
+  for (std::size_t i = 0; i < packs_.size() && surplus > 0; ++i) {
+    if (packs_[i]->retired || router_.good_for_writing(packs_[i]->group)) continue;
+    retire(*packs_[i]);
+    --surplus;
+  }
+  std::erase_if(packs_, [&](const OpenPackPtr& pack) {
+    if (!pack->retired || pack->rows_in_flight > 0) return false;
+    const bool settled = pack->unsettled_extents == 0;
+    if (!settled && now - pack->retired_at < limits_.retired_pack_grace) return false;
+    by_id_.erase(pack->id);
+    give_back_later(pack->id);
+    return true;
+  });
+}
+
+void PackPool::give_back_later(PackId pack) {
+  to_give_back_.push_back(pack);
+  if (giving_back_ || closing_) return;
+  giving_back_ = true;
+  background_.spawn(give_back());
+}
+
+Task<void> PackPool::give_back() {
+  co_await yield();  // so that several go in one command
+  while (!to_give_back_.empty()) {
+    proto::Command command;
+    for (const PackId pack : std::exchange(to_give_back_, {})) {
+      command.mutable_close_pack()->add_packs(pack.value());
+    }
+    Result<proto::CommandReply> reply = co_await metadata_.execute(std::move(command));
+    if (!reply.ok()) {
+      // They stay open until the session ends; metad closes them then.
+      log_warning("client", "full packs could not be given back", {{"status", reply.status()}});
+      break;
+    }
+  }
+  giving_back_ = false;
+}
+
+std::string PackPool::describe_trouble() const {
+  const PlacementView& view = router_.view();
+  if (view.map() == nullptr || view.map()->drives.empty()) return "the cluster map has no drives";
+  if (view.map()->groups.empty()) return "the cluster map has no placement groups";
+  std::string text;
+  for (const DriveInfo& drive : view.map()->drives) {
+    std::string_view why;
+    if (drive.state != DriveState::kUp) {
+      why = " is not up";
+    } else if (router_.full(drive.id)) {
+      why = " is full";
+    } else if (router_.penalised(drive.id)) {
+      why = " failed or was slow just now";
+    } else {
+      continue;
+    }
+    if (!text.empty()) text += ", ";
+    text.append(view.describe(drive.id)).append(why);
+  }
+  return text.empty() ? "metad leased no pack on a whole placement group" : text;
+}
+
+bool PackPool::only_full_drives() const {
+  const PlacementView& view = router_.view();
+  if (view.map() == nullptr) return false;
+  bool any_full = false;
+  for (const PlacementGroup& group : view.map()->groups) {
+    if (!view.whole(group) || group.code.m < view.required_parity()) continue;
+    bool full = false;
+    for (const DriveId drive : group.drives) full = full || router_.full(drive);
+    if (!full) return false;
+    any_full = true;
+  }
+  return any_full;
+}
+
+Task<Status> PackPool::close() {
+  closing_ = true;
+  co_await background_.join();
+  while (leasing_) co_await leased_.wait();
+  refresh();
+  std::vector<PackId> all = std::exchange(to_give_back_, {});
+  for (const OpenPackPtr& pack : packs_) all.push_back(pack->id);
+  packs_.clear();
+  by_id_.clear();
+  if (all.empty()) co_return OkStatus();
+  proto::Command command;
+  for (const PackId pack : all) command.mutable_close_pack()->add_packs(pack.value());
+  Result<proto::CommandReply> reply = co_await metadata_.execute(std::move(command));
+  if (!reply.ok()) co_return reply.status().with_context("giving packs back");
+  co_return OkStatus();
+}
+
+}  // namespace shoal::client

@@ -1,0 +1,31 @@
+// Named bounds of a storage daemon.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace shoal::storaged {
+
+inline constexpr std::uint64_t kDefaultSegmentBytes = 64ULL << 20;
+// Payload of one group commit; what is beyond it waits for the next.
+inline constexpr std::uint32_t kMaxBatchPayloadPages = 1024;
+// Summary of one group commit.
+inline constexpr std::size_t kMaxSummaryBytes = 512 * 1024;
+// A fragment from this size on goes to the log head whose segments need not be prewritten.
+inline constexpr std::uint32_t kLargeFragmentBytes = 128 * 1024;
+// Payload bytes queued on a drive; beyond it write_fragment waits.
+inline constexpr std::uint64_t kMaxQueuedBytes = 64ULL << 20;
+// Free segments that only the cleaner and deletions may use: the larger of the two.
+inline constexpr std::uint32_t kReservedSegments = 2;
+inline constexpr std::uint32_t kReservedPerMille = 20;
+// The cleaner starts below this share of free segments and takes segments that are at most this full.
+inline constexpr std::uint32_t kCleanBelowPerMille = 100;
+inline constexpr std::uint32_t kCleanLivePerMille = 800;
+// Fragments whose page CRCs are kept after a verified read.
+inline constexpr std::size_t kCrcCacheFragments = 16 * 1024;
+// Segments opened side by side at the start.
+inline constexpr std::size_t kRecoverAtOnce = 16;
+// A directory entry list on a parity fragment.
+inline constexpr std::size_t kMaxDirectoryEntries = 8192;
+
+}  // namespace shoal::storaged

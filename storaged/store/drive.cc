@@ -1,0 +1,396 @@
+// The drive's operations. Writing the log, cleaning it and rebuilding the index have files of their own.
+#include "storaged/store/drive.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/crc32c.h"
+#include "base/log.h"
+#include "storaged/log/record_codec.h"
+
+namespace shoal::storaged {
+namespace {
+
+std::string describe(const FragmentKey& key) {
+  return "fragment " + key.pack.to_string() + "/" + std::to_string(key.row) + "/" + std::to_string(key.column);
+}
+
+Status validate_request(const WriteFragmentRequest& request) {
+  RETURN_IF_ERROR(validate(request.shape));
+  if (request.key.column >= request.shape.code.width()) {
+    return InvalidArgumentError(describe(request.key) + ": no such column in a " + to_string(request.shape.code) + " row");
+  }
+  const std::size_t size = total_size(request.payload);
+  if (size == 0 || size != request.shape.height(request.key.column)) {
+    return InvalidArgumentError(describe(request.key) + ": " + std::to_string(size) + " bytes for a column of " +
+                                std::to_string(request.shape.height(request.key.column)));
+  }
+  if (request.page_crcs.size() != pages_of(size) || request.directory.size() > kMaxDirectoryEntries) {
+    return InvalidArgumentError(describe(request.key) + ": wrong number of page CRCs or directory entries");
+  }
+  return OkStatus();
+}
+
+Status verify_payload(const FragmentKey& key, const BufferList& payload, const std::vector<std::uint32_t>& crcs) {
+  std::uint32_t crc = 0;
+  std::size_t in_page = 0;
+  std::size_t page = 0;
+  for (const Buffer& piece : payload) {
+    for (std::size_t at = 0; at < piece.size();) {
+      const std::size_t n = std::min(kPageSize - in_page, piece.size() - at);
+      crc = crc32c(piece.span().subspan(at, n), crc);
+      at += n;
+      in_page += n;
+      if (in_page == kPageSize) {
+        if (crc != crcs[page++]) return CorruptionError(describe(key) + ": the payload does not match its CRCs");
+        crc = 0;
+        in_page = 0;
+      }
+    }
+  }
+  if (in_page > 0 && crc != crcs[page]) {
+    return CorruptionError(describe(key) + ": the payload does not match its CRCs");
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Drive::Drive(std::unique_ptr<BlockDirectory> directory, DriveOptions options)
+    : directory_(std::move(directory)), options_(std::move(options)) {
+  heads_[kLargeHead].wants_written = false;
+}
+
+Drive::~Drive() { CHECK(closing_ && background_.running() == 0); }
+
+Task<Result<std::unique_ptr<Drive>>> Drive::open(std::unique_ptr<BlockDirectory> directory, DriveOptions options) {
+  std::unique_ptr<Drive> drive(new Drive(std::move(directory), std::move(options)));
+  drive->closing_ = true;  // until it is open there is nothing to close
+  auto formatted = co_await is_formatted(*drive->directory_);
+  if (!formatted.ok()) co_return formatted.status();
+  if (!*formatted && drive->options_.format_if_empty) {
+    CO_RETURN_IF_ERROR(
+        co_await format_drive(*drive->directory_, drive->options_.identity, drive->options_.segment_bytes));
+  }
+  auto superblock = co_await read_superblock(*drive->directory_, drive->options_.identity);
+  if (!superblock.ok()) co_return superblock.status();
+  drive->uuid_ = superblock->drive_uuid;
+  drive->options_.segment_bytes = superblock->segment_bytes;
+  CO_RETURN_IF_ERROR(co_await drive->recover());
+  drive->closing_ = false;
+  drive->background_.spawn(drive->keep_spare());
+  co_return drive;
+}
+
+const Drive::Location* Drive::find(const FragmentKey& key) const {
+  const auto pack = packs_.find(key.pack);
+  if (pack == packs_.end()) return nullptr;
+  const auto found = pack->second.fragments.find(row_column(key));
+  return found == pack->second.fragments.end() ? nullptr : &found->second;
+}
+
+Status Drive::check_writable(const FragmentKey& key, std::uint64_t lease_epoch) const {
+  if (!failed_.ok()) return failed_.with_context("drive " + options_.identity.drive.to_string() + " takes no writes");
+  if (closing_) return UnavailableError("drive " + options_.identity.drive.to_string() + " is closing");
+  if (deleted_packs_.contains(key.pack)) return FencedError("pack " + key.pack.to_string() + " was deleted");
+  const auto rows = deleted_rows_.find(key.pack);
+  if (rows != deleted_rows_.end() && rows->second.contains(key.row)) {
+    return FencedError(describe(key) + ": its row was deleted");
+  }
+  const auto pack = packs_.find(key.pack);
+  if (pack != packs_.end() && lease_epoch <= pack->second.sealed_epoch) {
+    return FencedError("pack " + key.pack.to_string() + " is sealed against lease epoch " +
+                       std::to_string(lease_epoch));
+  }
+  return OkStatus();
+}
+
+Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
+  CO_RETURN_IF_ERROR(validate_request(request));
+  CO_RETURN_IF_ERROR(verify_payload(request.key, request.payload, request.page_crcs));
+  while (writing_.contains(request.key)) co_await writing_changed_.wait();
+  CO_RETURN_IF_ERROR(check_writable(request.key, request.shape.lease_epoch));
+  if (const Location* there = find(request.key)) {
+    const Location location = *there;
+    co_return co_await check_retry(request, location);
+  }
+  if (allocatable_segments() <= reserved_segments()) {
+    maybe_clean();
+    co_return NoSpaceError("drive " + options_.identity.drive.to_string() + " is full");
+  }
+  const FragmentKey key = request.key;
+  const std::size_t size = total_size(request.payload);
+  writing_.insert(key);
+  co_await queued_bytes_.acquire(size);
+  Pending pending;
+  pending.record.key = key;
+  pending.record.shape = request.shape;
+  pending.record.payload_bytes = static_cast<std::uint32_t>(size);
+  pending.record.page_crcs = std::move(request.page_crcs);
+  pending.record.directory = std::move(request.directory);
+  pending.payload = std::move(request.payload);
+  const Status written = co_await append(&pending, size >= kLargeFragmentBytes ? kLargeHead : kSmallHead);
+  queued_bytes_.release(size);
+  writing_.erase(key);
+  writing_changed_.notify_all();
+  if (written.ok()) ++write_count_;
+  co_return written;
+}
+
+// The same fragment once more is fine; another one under its key is not.
+Task<Status> Drive::check_retry(const WriteFragmentRequest& request, Location location) {
+  auto record = co_await load_record(request.key, location);
+  if (!record.ok()) co_return record.status();
+  if (record->shape == request.shape && record->page_crcs == request.page_crcs) co_return OkStatus();
+  co_return AlreadyExistsError(describe(request.key) + " exists with other content");
+}
+
+Task<Status> Drive::append(Pending* pending, HeadIndex index) {
+  Head& head = heads_[index];
+  head.queue.push_back(pending);
+  if (!head.running) {
+    head.running = true;
+    background_.spawn(run_head(&head));
+  }
+  co_return co_await pending->done.take();
+}
+
+// Reads the record of a fragment from its batch's summary.
+Task<Result<Record>> Drive::load_record(FragmentKey key, Location location) {
+  const SegmentPtr segment = segments_.at(location.segment);
+  ++segment->readers;
+  auto bytes = co_await segment->device->read(std::uint64_t{location.batch_page} * kPageSize,
+                                              std::size_t{location.summary_pages} * kPageSize);
+  --segment->readers;
+  maybe_recycle(location.segment);
+  if (!bytes.ok()) co_return bytes.status();
+  const auto view = peek_batch(bytes->span(), uuid_, segment->id, segment->generation);
+  if (!view.ok()) co_return CorruptionError(describe(key) + ": its summary is gone: " + view.status().message());
+  auto records = parse_summary(bytes->span(), *view);
+  if (!records.ok()) co_return records.status().with_context(describe(key));
+  for (Record& record : *records) {
+    if (record.type == RecordType::kFragment && record.key == key) co_return std::move(record);
+  }
+  co_return CorruptionError(describe(key) + " is not in the summary that the index names");
+}
+
+Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> Drive::page_crcs(FragmentKey key, Location location) {
+  if (const auto cached = crc_cache_.find(key); cached != crc_cache_.end()) co_return cached->second;
+  auto record = co_await load_record(key, location);
+  if (!record.ok()) co_return record.status();
+  auto crcs = std::make_shared<const std::vector<std::uint32_t>>(std::move(record->page_crcs));
+  if (crcs->size() != pages_of(location.bytes)) co_return CorruptionError(describe(key) + ": page CRCs are missing");
+  if (crc_cache_.emplace(key, crcs).second) {
+    crc_cache_order_.push_back(key);
+    if (crc_cache_order_.size() > kCrcCacheFragments) {
+      crc_cache_.erase(crc_cache_order_.front());
+      crc_cache_order_.pop_front();
+    }
+  }
+  co_return crcs;
+}
+
+Task<Result<Buffer>> Drive::read_fragment(ReadFragmentRequest request) {
+  const Location* found = find(request.key);
+  if (found == nullptr) co_return NotFoundError(describe(request.key) + " is not on this drive");
+  const Location location = *found;
+  if (request.length == 0 || request.offset > location.bytes || request.length > location.bytes - request.offset) {
+    co_return OutOfRangeError(describe(request.key) + " has " + std::to_string(location.bytes) + " bytes, asked for " +
+                              std::to_string(request.length) + " at " + std::to_string(request.offset));
+  }
+  const SegmentPtr segment = segments_.at(location.segment);
+  const std::uint64_t first = round_down(request.offset, kPageSize);
+  const std::uint64_t last = round_up(std::uint64_t{request.offset} + request.length, kPageSize);
+  ++segment->readers;
+  auto bytes = co_await segment->device->read(std::uint64_t{location.payload_page} * kPageSize + first, last - first);
+  Status trouble = bytes.ok() ? OkStatus() : bytes.status();
+  if (trouble.ok() && request.verify) {
+    auto crcs = co_await page_crcs(request.key, location);
+    if (!crcs.ok()) trouble = crcs.status();
+    for (std::uint64_t at = first; trouble.ok() && at < last; at += kPageSize) {
+      const std::size_t n = std::min<std::uint64_t>(kPageSize, location.bytes - at);
+      if (crc32c(bytes->span().subspan(at - first, n)) != (**crcs)[at / kPageSize]) {
+        trouble = CorruptionError(describe(request.key) + ": page " + std::to_string(at / kPageSize) + " on " +
+                                  segment->device->name() + " does not match its CRC");
+      }
+    }
+  }
+  --segment->readers;
+  maybe_recycle(location.segment);
+  if (!trouble.ok()) {
+    log_error("storaged", "read failed", {{"drive", options_.identity.drive.value()}, {"status", trouble}});
+    co_return trouble;
+  }
+  ++read_count_;
+  co_return bytes->slice(request.offset - first, request.length);
+}
+
+Task<Result<RowShape>> Drive::row_shape(PackId pack, std::uint32_t row) {
+  const auto found = packs_.find(pack);
+  if (found != packs_.end()) {
+    const auto fragment = found->second.fragments.lower_bound(static_cast<RowColumn>(row) << 8);
+    if (fragment != found->second.fragments.end() && fragment->first >> 8 == row) {
+      const FragmentKey key{pack, row, static_cast<std::uint8_t>(fragment->first & 0xff)};
+      const Location location = fragment->second;
+      auto record = co_await load_record(key, location);
+      if (!record.ok()) co_return record.status();
+      co_return record->shape;
+    }
+  }
+  co_return NotFoundError("row " + pack.to_string() + "/" + std::to_string(row) + " has nothing on this drive");
+}
+
+Task<Status> Drive::seal_pack(PackId pack, std::uint64_t epoch) {
+  if (deleted_packs_.contains(pack)) co_return OkStatus();
+  if (const auto there = packs_.find(pack); there != packs_.end() && there->second.sealed_epoch >= epoch) {
+    co_return OkStatus();
+  }
+  if (!failed_.ok()) co_return failed_;
+  // In memory first: a write that comes in now must not slip in behind the seal.
+  packs_[pack].sealed_epoch = epoch;
+  Pending pending;
+  pending.record.type = RecordType::kSealPack;
+  pending.record.key.pack = pack;
+  pending.record.seal_epoch = epoch;
+  co_return co_await append(&pending, kSmallHead);
+}
+
+Task<Status> Drive::delete_pack(PackId pack) {
+  if (deleted_packs_.contains(pack) || !packs_.contains(pack)) co_return OkStatus();
+  if (!failed_.ok()) co_return failed_;
+  deleted_packs_.insert(pack);
+  Pending pending;
+  pending.record.type = RecordType::kDeletePack;
+  pending.record.key.pack = pack;
+  const Status written = co_await append(&pending, kSmallHead);
+  if (written.ok()) erase_pack(pack);
+  co_return written;
+}
+
+Task<Status> Drive::delete_rows(PackId pack, std::vector<std::uint32_t> rows) {
+  if (deleted_packs_.contains(pack)) co_return OkStatus();
+  auto& gone = deleted_rows_[pack];
+  std::erase_if(rows, [&](std::uint32_t row) { return gone.contains(row); });
+  if (rows.empty()) co_return OkStatus();
+  if (!failed_.ok()) co_return failed_;
+  gone.insert(rows.begin(), rows.end());
+  Pending pending;
+  pending.record.type = RecordType::kDeleteRows;
+  pending.record.key.pack = pack;
+  pending.record.rows = rows;
+  const Status written = co_await append(&pending, kSmallHead);
+  if (written.ok()) erase_rows(pack, rows);
+  co_return written;
+}
+
+std::vector<PackInfo> Drive::list_packs(PackId after, std::uint32_t limit) const {
+  std::vector<PackInfo> infos;
+  for (const auto& [id, pack] : packs_) {
+    if (id <= after || deleted_packs_.contains(id)) continue;
+    infos.push_back({id, pack.stored_bytes, static_cast<std::uint32_t>(pack.fragments.size()), pack.sealed_epoch});
+  }
+  const auto by_id = [](const PackInfo& a, const PackInfo& b) { return a.pack < b.pack; };
+  const std::size_t count = std::min<std::size_t>(limit, infos.size());
+  std::partial_sort(infos.begin(), infos.begin() + static_cast<std::ptrdiff_t>(count), infos.end(), by_id);
+  infos.resize(count);
+  return infos;
+}
+
+Task<Result<std::vector<FragmentInfo>>> Drive::list_fragments(PackId pack, std::uint32_t first_row,
+                                                              std::uint32_t limit) {
+  std::vector<std::pair<FragmentKey, Location>> found;
+  if (const auto there = packs_.find(pack); there != packs_.end() && !deleted_packs_.contains(pack)) {
+    auto at = there->second.fragments.lower_bound(static_cast<RowColumn>(first_row) << 8);
+    for (; at != there->second.fragments.end() && found.size() < limit; ++at) {
+      const FragmentKey key{pack, static_cast<std::uint32_t>(at->first >> 8), static_cast<std::uint8_t>(at->first & 0xff)};
+      found.emplace_back(key, at->second);
+    }
+  }
+  std::vector<FragmentInfo> infos;
+  for (const auto& [key, location] : found) {
+    auto record = co_await load_record(key, location);
+    if (!record.ok()) co_return record.status();
+    infos.push_back({key, record->shape, location.bytes});
+  }
+  co_return infos;
+}
+
+DriveStatus Drive::status() const {
+  DriveStatus status;
+  status.drive = options_.identity.drive;
+  status.uuid = options_.identity.drive_uuid;
+  status.path = directory_->path();
+  const std::uint32_t free = allocatable_segments();
+  const std::uint32_t reserved = reserved_segments();
+  status.state = !failed_.ok() ? "failed: " + failed_.message() : free <= reserved ? "full" : "up";
+  status.capacity_bytes = std::uint64_t{max_segments()} * options_.segment_bytes;
+  status.used_bytes = used_bytes_;
+  status.free_bytes = free <= reserved ? 0 : std::uint64_t{free - reserved} * options_.segment_bytes;
+  status.pack_count = packs_.size();
+  status.fragment_count = fragment_count_;
+  status.index_bytes = fragment_count_ * (sizeof(RowColumn) + sizeof(Location)) * 4 / 3 +
+                       packs_.size() * (sizeof(Pack) + sizeof(PackId));
+  status.flush_count = closed_flushes_;
+  for (const auto& [id, segment] : segments_) {
+    if (segment->device != nullptr) status.flush_count += segment->device->flush_count();
+  }
+  status.write_count = write_count_;
+  status.read_count = read_count_;
+  return status;
+}
+
+void Drive::index_fragment(const Record& record, const Location& location) {
+  Pack& pack = packs_[record.key.pack];
+  pack.fragments[row_column(record.key)] = location;
+  pack.stored_bytes += location.bytes;
+  Segment& segment = *segments_.at(location.segment);
+  ++segment.live_fragments;
+  segment.live_pages += pages_of(location.bytes);
+  used_bytes_ += location.bytes;
+  ++fragment_count_;
+}
+
+void Drive::forget_fragment(const Location& location) {
+  Segment& segment = *segments_.at(location.segment);
+  --segment.live_fragments;
+  segment.live_pages -= pages_of(location.bytes);
+  used_bytes_ -= location.bytes;
+  --fragment_count_;
+}
+
+void Drive::erase_rows(PackId pack, const std::vector<std::uint32_t>& rows) {
+  const auto there = packs_.find(pack);
+  if (there == packs_.end()) return;
+  std::vector<std::uint32_t> touched;
+  for (const std::uint32_t row : rows) {
+    auto at = there->second.fragments.lower_bound(static_cast<RowColumn>(row) << 8);
+    while (at != there->second.fragments.end() && at->first >> 8 == row) {
+      forget_fragment(at->second);
+      there->second.stored_bytes -= at->second.bytes;
+      touched.push_back(at->second.segment);
+      at = there->second.fragments.erase(at);
+    }
+  }
+  for (const std::uint32_t segment : touched) maybe_recycle(segment);
+}
+
+void Drive::erase_pack(PackId pack) {
+  const auto there = packs_.find(pack);
+  if (there == packs_.end()) return;
+  absl::flat_hash_set<std::uint32_t> touched;
+  for (const auto& [row, location] : there->second.fragments) {
+    forget_fragment(location);
+    touched.insert(location.segment);
+  }
+  packs_.erase(there);
+  deleted_rows_.erase(pack);
+  for (const std::uint32_t segment : touched) maybe_recycle(segment);
+}
+
+Task<void> Drive::close() {
+  if (std::exchange(closing_, true)) co_return;
+  while (heads_[kSmallHead].running || heads_[kLargeHead].running) co_await yield();
+  co_await background_.join();
+}
+
+}  // namespace shoal::storaged

@@ -1,0 +1,172 @@
+// Drive: one drive's log of fragments and the index of what is in it. Belongs to one executor and needs no lock.
+//
+// Two log heads append: small batches into segments whose pages were all written before, so that a durable write is
+// one device flush; large ones into segments that are only allocated, because there the cost is spread over the bytes.
+// Each head has one batch in flight; what arrives meanwhile is the next batch. A pack id is never used again, so a
+// deletion kills every fragment of the pack, older or newer.
+#pragma once
+
+#include <absl/container/btree_map.h>
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/async/sync.h"
+#include "base/io/block_device.h"
+#include "base/result.h"
+#include "proto/storage_api.h"
+#include "storaged/limits.h"
+#include "storaged/log/superblock.h"
+#include "storaged/store/segment.h"
+
+namespace shoal::storaged {
+
+struct DriveOptions {
+  DriveIdentity identity;
+  std::uint64_t max_bytes = 0;  // of all segments; 0: what the file system has
+  std::uint64_t segment_bytes = kDefaultSegmentBytes;  // of a new drive
+  bool format_if_empty = false;
+};
+
+class Drive {
+ public:
+  // Opens the log and rebuilds the index: footers of sealed segments, a scan of the open ones. Errors: those of
+  // read_superblock, kIoError, kCorruption.
+  static Task<Result<std::unique_ptr<Drive>>> open(std::unique_ptr<BlockDirectory> directory, DriveOptions options);
+  // close() first.
+  ~Drive();
+
+  // As in StorageApi.
+  Task<Status> write_fragment(WriteFragmentRequest request);
+  Task<Result<Buffer>> read_fragment(ReadFragmentRequest request);
+  Task<Result<RowShape>> row_shape(PackId pack, std::uint32_t row);
+  Task<Status> seal_pack(PackId pack, std::uint64_t epoch);
+  Task<Status> delete_pack(PackId pack);
+  Task<Status> delete_rows(PackId pack, std::vector<std::uint32_t> rows);
+  std::vector<PackInfo> list_packs(PackId after, std::uint32_t limit) const;
+  Task<Result<std::vector<FragmentInfo>>> list_fragments(PackId pack, std::uint32_t first_row, std::uint32_t limit);
+  DriveStatus status() const;
+
+  // Waits for what is under way. Open segments stay open: the next start scans them and goes on behind their tails.
+  Task<void> close();
+
+ private:
+  struct Location {
+    std::uint32_t segment;
+    std::uint32_t payload_page;
+    std::uint32_t bytes;
+    std::uint32_t batch_page;
+    std::uint32_t summary_pages;
+  };
+  using RowColumn = std::uint64_t;  // row << 8 | column: the order of listings
+  struct Pack {
+    absl::btree_map<RowColumn, Location> fragments;
+    std::uint64_t stored_bytes = 0;
+    std::uint64_t sealed_epoch = 0;
+  };
+  // Something on its way into the log.
+  struct Pending {
+    Record record;
+    BufferList payload;
+    bool relocation = false;   // a copy by the cleaner: counts only if the original is still where it was
+    Location original{};
+    Completion<Status> done;
+  };
+  struct Head {
+    bool wants_written = true;  // its segments must have been written before
+    Segment* segment = nullptr;
+    std::deque<Pending*> queue;
+    bool running = false;
+  };
+  enum HeadIndex { kSmallHead = 0, kLargeHead = 1 };
+  using SegmentPtr = std::shared_ptr<Segment>;
+
+  Drive(std::unique_ptr<BlockDirectory> directory, DriveOptions options);
+
+  // drive.cc
+  static RowColumn row_column(const FragmentKey& key) {
+    return static_cast<RowColumn>(key.row) << 8 | key.column;
+  }
+  const Location* find(const FragmentKey& key) const;
+  Status check_writable(const FragmentKey& key, std::uint64_t lease_epoch) const;
+  Task<Status> check_retry(const WriteFragmentRequest& request, Location location);
+  Task<Result<Record>> load_record(FragmentKey key, Location location);
+  Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> page_crcs(FragmentKey key, Location location);
+  void index_fragment(const Record& record, const Location& location);
+  void forget_fragment(const Location& location);
+  void erase_rows(PackId pack, const std::vector<std::uint32_t>& rows);
+  void erase_pack(PackId pack);
+  Task<Status> append(Pending* pending, HeadIndex head);
+
+  // drive_writer.cc
+  Task<void> run_head(Head* head);
+  Task<Status> write_batch(Head* head, std::vector<Pending*> batch);
+  std::vector<Pending*> take_batch(Head* head);
+  void publish(Segment& segment, const std::vector<Pending*>& batch, std::uint32_t batch_page,
+               std::uint32_t summary_pages);
+  void fail_queue(Head* head, const Status& status);
+  Task<Status> roll(Head* head);
+  Task<Result<SegmentPtr>> prepare_segment(bool written);
+  Task<void> keep_spare();
+  Task<void> seal_segment(SegmentPtr segment);
+  Task<Status> write_footer(Segment& segment);
+
+  // drive_cleaner.cc
+  std::uint32_t max_segments() const;
+  std::uint32_t allocatable_segments() const;
+  std::uint32_t reserved_segments() const;
+  void maybe_recycle(std::uint32_t segment);
+  Task<void> recycle(SegmentPtr segment);
+  bool control_needed(const Record& control, const Segment& holder) const;
+  void maybe_clean();
+  Task<void> clean();
+  Task<Status> clean_segment(SegmentPtr segment);
+  SegmentPtr pick_victim() const;
+
+  // drive_recovery.cc
+  Task<Status> recover();
+  Task<Result<std::vector<Record>>> recover_segment(SegmentPtr segment);
+  Task<Result<std::vector<Record>>> read_footer(Segment& segment);
+  Task<Result<std::vector<Record>>> scan_segment(Segment& segment);
+  Task<bool> payload_verifies(Segment& segment, const std::vector<Record>& records);
+  Task<std::uint32_t> find_later_batch(Segment& segment, std::uint32_t from_page, std::uint64_t after_lsn);
+  void apply_recovered(std::vector<Record> records, std::vector<std::uint32_t> segments);
+
+  const std::unique_ptr<BlockDirectory> directory_;
+  DriveOptions options_;
+  Uuid uuid_{};
+  std::uint64_t next_generation_ = 1;
+  std::uint64_t next_lsn_ = 1;
+  std::uint32_t next_segment_id_ = 1;
+  Status failed_;  // why the drive takes no more writes
+  bool closing_ = false;
+
+  absl::flat_hash_map<std::uint32_t, SegmentPtr> segments_;
+  absl::flat_hash_map<PackId, Pack> packs_;
+  absl::flat_hash_set<PackId> deleted_packs_;
+  absl::flat_hash_map<PackId, absl::flat_hash_set<std::uint32_t>> deleted_rows_;
+  std::array<Head, 2> heads_;
+  SegmentPtr spare_;         // prepared for the small head
+  AsyncMutex prepare_mutex_;
+  AsyncSemaphore queued_bytes_{kMaxQueuedBytes};
+  bool cleaning_ = false;
+  TaskScope background_;
+  absl::flat_hash_set<FragmentKey> writing_;  // keys on their way: a retry that overtakes its first try waits
+  Signal writing_changed_;
+
+  absl::flat_hash_map<FragmentKey, std::shared_ptr<const std::vector<std::uint32_t>>> crc_cache_;
+  std::deque<FragmentKey> crc_cache_order_;
+
+  std::uint64_t used_bytes_ = 0;
+  std::uint64_t fragment_count_ = 0;
+  std::uint64_t write_count_ = 0;
+  std::uint64_t read_count_ = 0;
+  std::uint64_t closed_flushes_ = 0;
+};
+
+}  // namespace shoal::storaged

@@ -1,0 +1,142 @@
+// Space: recycling dead segments, and copying what lives out of mostly dead ones.
+#include <algorithm>
+
+#include "base/log.h"
+#include "storaged/log/record_codec.h"
+#include "storaged/store/drive.h"
+
+namespace shoal::storaged {
+
+std::uint32_t Drive::max_segments() const {
+  if (options_.max_bytes > 0) return static_cast<std::uint32_t>(options_.max_bytes / options_.segment_bytes);
+  const auto space = directory_->space();
+  const std::uint64_t more = space.ok() ? space->free_bytes / options_.segment_bytes : 0;
+  return static_cast<std::uint32_t>(segments_.size() + more);
+}
+
+// Segments that could still be taken: free ones and files not yet made.
+std::uint32_t Drive::allocatable_segments() const {
+  std::uint32_t free = 0;
+  for (const auto& [id, segment] : segments_) {
+    if (segment->state == SegmentState::kFree) ++free;
+  }
+  if (spare_ != nullptr) ++free;
+  std::uint32_t more = max_segments() - std::min(max_segments(), static_cast<std::uint32_t>(segments_.size()));
+  if (options_.max_bytes > 0 && more > 0) {
+    const auto space = directory_->space();
+    if (space.ok()) more = std::min(more, static_cast<std::uint32_t>(space->free_bytes / options_.segment_bytes));
+  }
+  return free + more;
+}
+
+std::uint32_t Drive::reserved_segments() const {
+  return std::max(kReservedSegments, max_segments() * kReservedPerMille / 1000);
+}
+
+void Drive::maybe_recycle(std::uint32_t id) {
+  const auto found = segments_.find(id);
+  if (found == segments_.end() || closing_) return;
+  Segment& segment = *found->second;
+  if (segment.state != SegmentState::kSealed || segment.live_fragments > 0 || segment.readers > 0) return;
+  segment.state = SegmentState::kPrepared;  // nobody else takes it meanwhile
+  background_.spawn(recycle(found->second));
+}
+
+// Whether a deletion or seal in `holder` still means something once `holder` is overwritten.
+bool Drive::control_needed(const Record& control, const Segment& holder) const {
+  if (control.type == RecordType::kSealPack) return packs_.contains(control.key.pack);
+  for (const auto& [id, segment] : segments_) {
+    if (segment.get() != &holder && segment->state != SegmentState::kFree &&
+        segment->packs.contains(control.key.pack)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// The segment holds nothing that lives. What its deletions must go on killing elsewhere is said again first.
+Task<void> Drive::recycle(SegmentPtr segment) {
+  for (const Record& control : segment->controls) {
+    if (!control_needed(control, *segment)) {
+      if (control.type == RecordType::kDeletePack) deleted_packs_.erase(control.key.pack);
+      continue;
+    }
+    Pending pending;
+    pending.record = control;
+    const Status written = co_await append(&pending, kSmallHead);
+    if (!written.ok()) {
+      segment->state = SegmentState::kSealed;
+      co_return;
+    }
+  }
+  segment->packs.clear();
+  segment->controls.clear();
+  segment->state = SegmentState::kFree;
+  segment->written = segment->written || segment->next_page + 1 >= segment->page_count();
+}
+
+void Drive::maybe_clean() {
+  if (cleaning_ || closing_ || !failed_.ok()) return;
+  if (allocatable_segments() * 1000 >= max_segments() * kCleanBelowPerMille) return;
+  if (pick_victim() == nullptr) return;
+  cleaning_ = true;
+  background_.spawn(clean());
+}
+
+Drive::SegmentPtr Drive::pick_victim() const {
+  SegmentPtr best;
+  for (const auto& [id, segment] : segments_) {
+    if (segment->state != SegmentState::kSealed) continue;
+    if (segment->live_pages * 1000 > std::uint64_t{segment->page_count()} * kCleanLivePerMille) continue;
+    if (best == nullptr || segment->live_pages < best->live_pages) best = segment;
+  }
+  return best;
+}
+
+Task<void> Drive::clean() {
+  while (!closing_ && failed_.ok() && allocatable_segments() * 1000 < max_segments() * kCleanBelowPerMille) {
+    const SegmentPtr victim = pick_victim();
+    if (victim == nullptr) break;
+    const Status cleaned = co_await clean_segment(victim);
+    if (!cleaned.ok()) {
+      log_warning("storaged", "cleaning stopped", {{"segment", victim->id}, {"status", cleaned}});
+      break;
+    }
+  }
+  cleaning_ = false;
+}
+
+// Copies what lives; publish() drops the original from the index when the copy is durable.
+Task<Status> Drive::clean_segment(SegmentPtr segment) {
+  std::vector<std::pair<FragmentKey, Location>> live;
+  for (const auto& [pack, count] : segment->packs) {
+    const auto there = packs_.find(pack);
+    if (there == packs_.end()) continue;
+    for (const auto& [at, location] : there->second.fragments) {
+      if (location.segment != segment->id) continue;
+      live.emplace_back(FragmentKey{pack, static_cast<std::uint32_t>(at >> 8), static_cast<std::uint8_t>(at & 0xff)},
+                        location);
+    }
+  }
+  for (const auto& [key, location] : live) {
+    auto record = co_await load_record(key, location);
+    if (!record.ok()) co_return record.status();
+    ReadFragmentRequest request;
+    request.key = key;
+    request.length = location.bytes;
+    if (const Location* now = find(key); now == nullptr || now->segment != segment->id) continue;
+    auto payload = co_await read_fragment(request);
+    if (!payload.ok()) co_return payload.status();
+    Pending pending;
+    pending.record = std::move(*record);
+    pending.payload.push_back(std::move(*payload));
+    pending.relocation = true;
+    pending.original = location;
+    const Status written = co_await append(&pending, location.bytes >= kLargeFragmentBytes ? kLargeHead : kSmallHead);
+    if (!written.ok()) co_return written;
+  }
+  maybe_recycle(segment->id);
+  co_return OkStatus();
+}
+
+}  // namespace shoal::storaged

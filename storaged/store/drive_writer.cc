@@ -1,0 +1,311 @@
+// Writing the log: group commits, new segments, footers.
+#include <algorithm>
+#include <cstring>
+
+#include "base/crc32c.h"
+#include "base/log.h"
+#include "storaged/log/record_codec.h"
+#include "storaged/store/drive.h"
+
+namespace shoal::storaged {
+namespace {
+
+// The payload as whole, aligned pages: in place where it can be, the last partial page and what is not aligned copied.
+BufferList to_pages(BufferList payload) {
+  const bool aligned = std::all_of(payload.begin(), payload.end() - 1, [](const Buffer& piece) {
+    return piece.page_aligned() && piece.size() % kPageSize == 0;
+  });
+  if (!aligned || !payload.back().page_aligned()) {
+    Buffer whole = Buffer::zeros(round_up(total_size(payload), kPageSize));
+    std::size_t at = 0;
+    for (const Buffer& piece : payload) {
+      if (!piece.empty()) std::memcpy(whole.mutable_data() + at, piece.data(), piece.size());
+      at += piece.size();
+    }
+    payload.assign(1, std::move(whole));
+    return payload;
+  }
+  const Buffer last = payload.back();
+  const std::size_t whole = round_down(last.size(), kPageSize);
+  if (whole == last.size()) return payload;
+  payload.pop_back();
+  if (whole > 0) payload.push_back(last.slice(0, whole));
+  Buffer tail = Buffer::zeros(kPageSize);
+  std::memcpy(tail.mutable_data(), last.data() + whole, last.size() - whole);
+  payload.push_back(std::move(tail));
+  return payload;
+}
+
+std::size_t footer_size(const Record& record) {
+  Record light;
+  light.shape = record.shape;
+  light.rows = record.rows;
+  return record_size_bound(light);
+}
+
+std::string segment_name(std::uint32_t id) {
+  std::string digits = std::to_string(id);
+  return "segment-" + std::string(8 - std::min<std::size_t>(8, digits.size()), '0') + digits;
+}
+
+}  // namespace
+
+Task<void> Drive::run_head(Head* head) {
+  while (!head->queue.empty()) {
+    if (!failed_.ok()) {
+      fail_queue(head, failed_);
+      break;
+    }
+    std::vector<Pending*> batch = take_batch(head);
+    if (batch.empty()) {  // the first one does not fit any more, or there is no segment yet
+      const Status rolled = co_await roll(head);
+      if (!rolled.ok()) fail_queue(head, rolled);
+      continue;
+    }
+    const Status written = co_await write_batch(head, batch);
+    if (!written.ok()) {
+      failed_ = written;
+      log_error("storaged", "the drive has failed and takes no more writes",
+                {{"drive", options_.identity.drive.value()}, {"status", written}});
+      for (Pending* pending : batch) pending->done.set(written);
+    }
+  }
+  head->running = false;
+}
+
+void Drive::fail_queue(Head* head, const Status& status) {
+  for (Pending* pending : std::exchange(head->queue, {})) pending->done.set(status);
+}
+
+// As many as fit into one batch of the head's segment.
+std::vector<Drive::Pending*> Drive::take_batch(Head* head) {
+  std::vector<Pending*> batch;
+  if (head->segment == nullptr) return batch;
+  std::size_t summary_bytes = sizeof(BatchHeader);
+  std::size_t footer_bytes = 0;
+  std::uint32_t payload_pages = 0;
+  while (!head->queue.empty()) {
+    Pending* next = head->queue.front();
+    const std::size_t more_summary = record_size_bound(next->record);
+    const std::size_t more_footer = footer_size(next->record);
+    const std::uint32_t more_pages = pages_of(total_size(next->payload));
+    const std::uint32_t needed = pages_of(summary_bytes + more_summary) + payload_pages + more_pages;
+    if (needed > head->segment->room(footer_bytes + more_footer)) break;
+    const bool too_large =
+        payload_pages + more_pages > kMaxBatchPayloadPages || summary_bytes + more_summary > kMaxSummaryBytes;
+    if (too_large && !batch.empty()) break;
+    summary_bytes += more_summary;
+    footer_bytes += more_footer;
+    payload_pages += more_pages;
+    batch.push_back(next);
+    head->queue.pop_front();
+  }
+  return batch;
+}
+
+Task<Status> Drive::write_batch(Head* head, std::vector<Pending*> batch) {
+  Segment& segment = *head->segment;
+  BatchHeader header{};
+  header.drive_uuid = uuid_;
+  header.segment_id = segment.id;
+  header.generation = segment.generation;
+  header.lsn = next_lsn_++;
+  header.previous_crc = segment.previous_crc;
+  header.record_count = static_cast<std::uint32_t>(batch.size());
+  header.kind = BatchKind::kData;
+  // Where the payload begins depends on the summary's length, which does not depend on the numbers in it.
+  std::size_t summary_bytes = sizeof header;
+  for (const Pending* pending : batch) {
+    std::string one;
+    append_record(&one, pending->record, false);
+    summary_bytes += one.size();
+  }
+  const std::uint32_t summary_pages = pages_of(summary_bytes);
+  BufferList pieces(1);
+  std::string records;
+  records.reserve(summary_bytes);
+  std::uint32_t page = segment.next_page + summary_pages;
+  for (Pending* pending : batch) {
+    pending->record.lsn = header.lsn;
+    pending->record.payload_page = page;
+    append_record(&records, pending->record, false);
+    if (pending->payload.empty()) continue;
+    page += pages_of(total_size(pending->payload));
+    for (Buffer& piece : to_pages(std::move(pending->payload))) pieces.push_back(std::move(piece));
+  }
+  header.payload_pages = page - segment.next_page - summary_pages;
+  pieces[0] = finish_summary(header, std::move(records));
+  std::memcpy(&header, pieces[0].data(), sizeof header);
+  const std::uint32_t batch_page = segment.next_page;
+  const Status written =
+      co_await segment.device->write(std::uint64_t{batch_page} * kPageSize, std::move(pieces), WriteMode::kDurable);
+  if (!written.ok()) co_return written;
+  segment.next_page = page;
+  segment.previous_crc = header.crc;
+  segment.last_lsn = header.lsn;
+  publish(segment, batch, batch_page, summary_pages);
+  co_return OkStatus();
+}
+
+// The batch is durable: into the index, and its writers go on.
+void Drive::publish(Segment& segment, const std::vector<Pending*>& batch, std::uint32_t batch_page,
+                    std::uint32_t summary_pages) {
+  for (Pending* pending : batch) {
+    Record& record = pending->record;
+    segment.footer_bytes += footer_size(record);
+    if (record.type == RecordType::kFragment) {
+      const Location location{segment.id, record.payload_page, record.payload_bytes, batch_page, summary_pages};
+      record.batch_page = batch_page;
+      record.summary_pages = summary_pages;
+      ++segment.packs[record.key.pack];
+      const Location* there = find(record.key);
+      if (!pending->relocation) {
+        if (!deleted_packs_.contains(record.key.pack)) index_fragment(record, location);
+      } else if (there != nullptr && there->segment == pending->original.segment &&
+                 there->payload_page == pending->original.payload_page) {
+        const Location old = *there;
+        forget_fragment(old);
+        packs_[record.key.pack].stored_bytes -= old.bytes;
+        index_fragment(record, location);
+      }
+      record.page_crcs.clear();
+      record.directory.clear();
+    } else {
+      segment.controls.push_back(record);
+    }
+    segment.records.push_back(record);
+    pending->done.set(OkStatus());
+  }
+}
+
+// A new segment for the head; the old one gets its footer in the background.
+Task<Status> Drive::roll(Head* head) {
+  const SegmentPtr old = head->segment == nullptr ? nullptr : segments_.at(head->segment->id);
+  SegmentPtr next;
+  if (head->wants_written && spare_ != nullptr) {
+    next = std::exchange(spare_, nullptr);
+  } else {
+    auto prepared = co_await prepare_segment(head->wants_written);
+    if (!prepared.ok()) co_return prepared.status();
+    next = std::move(*prepared);
+  }
+  next->state = SegmentState::kActive;
+  head->segment = next.get();
+  if (old != nullptr) background_.spawn(seal_segment(old));
+  if (head->wants_written) background_.spawn(keep_spare());
+  maybe_clean();
+  co_return OkStatus();
+}
+
+// A segment with the header of a new life: a free one, or a new file.
+Task<Result<Drive::SegmentPtr>> Drive::prepare_segment(bool written) {
+  const auto guard = co_await prepare_mutex_.lock();
+  SegmentPtr segment;
+  for (const auto& [id, candidate] : segments_) {
+    if (candidate->state != SegmentState::kFree) continue;
+    if (segment == nullptr || (candidate->written == written && segment->written != written)) segment = candidate;
+  }
+  if (segment == nullptr) {
+    if (allocatable_segments() == 0) {
+      co_return NoSpaceError("drive " + options_.identity.drive.to_string() + " has no free segment");
+    }
+    const std::uint32_t id = next_segment_id_++;
+    auto device = co_await directory_->create(segment_name(id), options_.segment_bytes, written);
+    if (!device.ok()) co_return device.status();
+    segment = std::make_shared<Segment>();
+    segment->id = id;
+    segment->device = std::move(*device);
+    segment->written = written;
+    segments_[id] = segment;
+  }
+  segment->state = SegmentState::kPrepared;
+  SegmentHeader header{};
+  header.magic = kSegmentMagic;
+  header.format_version = kFormatVersion;
+  header.drive_uuid = uuid_;
+  header.segment_id = segment->id;
+  header.generation = next_generation_++;
+  header.crc = struct_crc(header);
+  Buffer page = Buffer::zeros(kPageSize);
+  std::memcpy(page.mutable_data(), &header, sizeof header);
+  BufferList pieces;
+  pieces.push_back(std::move(page));
+  const Status made = co_await segment->device->write(0, std::move(pieces), WriteMode::kDurable);
+  if (!made.ok()) {
+    failed_ = made;
+    co_return made;
+  }
+  segment->generation = header.generation;
+  segment->next_page = 1;
+  segment->previous_crc = 0;
+  segment->records.clear();
+  segment->controls.clear();
+  segment->packs.clear();
+  segment->footer_bytes = 0;
+  co_return segment;
+}
+
+// Keeps one written segment ready for the small head, so that writes do not wait for a prewrite.
+Task<void> Drive::keep_spare() {
+  if (spare_ != nullptr || closing_ || !failed_.ok()) co_return;
+  if (allocatable_segments() <= reserved_segments()) co_return;
+  auto prepared = co_await prepare_segment(true);
+  if (!prepared.ok()) {
+    log_warning("storaged", "no spare segment", {{"status", prepared.status()}});
+    co_return;
+  }
+  if (spare_ == nullptr) {
+    spare_ = std::move(*prepared);
+  } else {
+    (*prepared)->state = SegmentState::kFree;
+  }
+}
+
+Task<void> Drive::seal_segment(SegmentPtr segment) {
+  const Status written = co_await write_footer(*segment);
+  segment->records.clear();
+  segment->records.shrink_to_fit();
+  segment->state = SegmentState::kSealed;
+  if (!written.ok()) {
+    failed_ = written;
+    log_error("storaged", "footer failed", {{"segment", segment->id}, {"status", written}});
+    co_return;
+  }
+  maybe_recycle(segment->id);
+}
+
+Task<Status> Drive::write_footer(Segment& segment) {
+  std::string records;
+  for (const Record& record : segment.records) append_record(&records, record, true);
+  BatchHeader header{};
+  header.drive_uuid = uuid_;
+  header.segment_id = segment.id;
+  header.generation = segment.generation;
+  header.lsn = next_lsn_++;
+  header.previous_crc = segment.previous_crc;
+  header.record_count = static_cast<std::uint32_t>(segment.records.size());
+  header.kind = BatchKind::kFooter;
+  Buffer summary = finish_summary(header, std::move(records));
+  SegmentTrailer trailer{};
+  trailer.magic = kTrailerMagic;
+  trailer.footer_page = segment.next_page;
+  trailer.generation = segment.generation;
+  trailer.last_lsn = segment.last_lsn;
+  trailer.last_batch_crc = segment.previous_crc;
+  trailer.crc = struct_crc(trailer);
+  if (segment.next_page + summary.size() / kPageSize >= segment.page_count()) {
+    co_return InternalError("segment " + std::to_string(segment.id) + " has no room for its footer");
+  }
+  Buffer page = Buffer::zeros(kPageSize);
+  std::memcpy(page.mutable_data(), &trailer, sizeof trailer);
+  BufferList footer;
+  footer.push_back(std::move(summary));
+  CO_RETURN_IF_ERROR(co_await segment.device->write(std::uint64_t{trailer.footer_page} * kPageSize, std::move(footer),
+                                                    WriteMode::kVolatile));
+  BufferList last;
+  last.push_back(std::move(page));
+  co_return co_await segment.device->write(std::uint64_t{segment.page_count() - 1} * kPageSize, std::move(last),
+                                           WriteMode::kDurable);
+}
+
+}  // namespace shoal::storaged

@@ -1,0 +1,48 @@
+// Segment: one file of a drive's log, in memory. Plain data of the drive that owns it.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/io/block_device.h"
+#include "storaged/log/format.h"
+
+namespace shoal::storaged {
+
+enum class SegmentState {
+  kFree,      // nothing in it counts
+  kPrepared,  // has the header of its next life
+  kActive,    // a log head appends to it
+  kSealed,    // full
+};
+
+struct Segment {
+  std::uint32_t id = 0;
+  std::unique_ptr<BlockDevice> device;
+  SegmentState state = SegmentState::kFree;
+  bool written = false;  // every page was written once: a durable overwrite is cheap
+  std::uint64_t generation = 0;
+  std::uint32_t next_page = 1;
+  std::uint32_t previous_crc = 0;
+  std::uint64_t last_lsn = 0;
+  std::uint32_t live_fragments = 0;
+  std::uint64_t live_pages = 0;
+  int readers = 0;                  // reads under way: it is not recycled before they end
+  std::vector<Record> records;      // while active: what the footer will hold
+  std::size_t footer_bytes = 0;     // of them
+  std::vector<Record> controls;     // deletions and seals in it
+  absl::flat_hash_map<PackId, std::uint32_t> packs;  // fragments it holds, dead ones too
+
+  std::uint32_t page_count() const { return static_cast<std::uint32_t>(device->size_bytes() / kPageSize); }
+  // Pages that a batch may still use when the footer will need room for `more_footer_bytes` more.
+  std::uint32_t room(std::size_t more_footer_bytes) const {
+    const std::uint64_t kept = 1 + pages_of(sizeof(BatchHeader) + footer_bytes + more_footer_bytes);
+    const std::uint64_t used = next_page + kept;
+    return used >= page_count() ? 0 : static_cast<std::uint32_t>(page_count() - used);
+  }
+};
+
+}  // namespace shoal::storaged

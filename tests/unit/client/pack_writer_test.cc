@@ -1,0 +1,402 @@
+#include "client/pack_writer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "base/crc32c.h"
+#include "client/pack_pool.h"
+#include "tests/support/data_path_cluster.h"
+
+namespace shoal::client {
+namespace {
+
+using test::DataPathCluster;
+using test::make_cluster_map;
+using test::random_bytes;
+using testing::HasSubstr;
+
+constexpr CodeShape kCode{4, 2};
+constexpr std::uint32_t kPiece = 4096;
+
+std::vector<Buffer> pieces_of(Random& random, std::size_t count, std::size_t size) {
+  std::vector<Buffer> pieces;
+  for (std::size_t i = 0; i < count; ++i) pieces.push_back(random_bytes(random, size));
+  return pieces;
+}
+
+// What each extent says must be what the drives hold.
+void expect_stored(DataPathCluster& cluster, const std::vector<Buffer>& pieces,
+                   const std::vector<Result<Extent>>& extents) {
+  ASSERT_EQ(pieces.size(), extents.size());
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    ASSERT_TRUE(extents[i].ok()) << extents[i].status().to_string();
+    const Extent& extent = *extents[i];
+    EXPECT_EQ(extent.crc32c, crc32c(pieces[i].span()));
+    EXPECT_TRUE(extent.whole());
+    const auto bytes = cluster.read(extent);
+    ASSERT_TRUE(bytes.ok()) << bytes.status().to_string();
+    EXPECT_EQ(bytes->view(), pieces[i].view());
+  }
+}
+
+std::set<std::pair<PackId, std::uint32_t>> rows_of(const std::vector<Result<Extent>>& extents) {
+  std::set<std::pair<PackId, std::uint32_t>> rows;
+  for (const auto& extent : extents) rows.emplace(extent->pack, extent->row);
+  return rows;
+}
+
+TEST(PackWriterTest, ALonePieceCostsOneDataFragmentAndTheParity) {
+  DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
+  const Buffer piece = random_bytes(cluster.random, kPiece);
+  const auto extent = cluster.write(piece);
+  ASSERT_TRUE(extent.ok()) << extent.status().to_string();
+  EXPECT_EQ(cluster.storage.write_count(), 3u);
+  EXPECT_EQ(extent->column_offset, 0u);
+  expect_stored(cluster, {piece}, {extent});
+}
+
+TEST(PackWriterTest, LonePiecesTakeTurnsAmongColumnsAndGroups) {
+  DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
+  std::set<std::uint8_t> columns;
+  std::set<PgId> groups;
+  for (int i = 0; i < 16; ++i) {
+    const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
+    ASSERT_TRUE(extent.ok());
+    columns.insert(extent->column);
+    groups.insert(pg_of_pack(extent->pack));
+  }
+  EXPECT_EQ(columns.size(), 4u);
+  EXPECT_EQ(groups.size(), 8u);
+}
+
+TEST(PackWriterTest, EightAtOnceBecomeOneRow) {
+  DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
+  const auto pieces = pieces_of(cluster.random, 8, kPiece);
+  const auto extents = cluster.write_all(pieces);
+  expect_stored(cluster, pieces, extents);
+  EXPECT_EQ(rows_of(extents).size(), 1u);
+  EXPECT_EQ(cluster.storage.write_count(), 6u);
+  EXPECT_EQ(cluster.writer->counters().pieces, 8u);
+}
+
+TEST(PackWriterTest, ManyAtOnceBecomeFewTallRows) {
+  DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
+  for (const std::size_t count : {64u, 500u}) {
+    const auto pieces = pieces_of(cluster.random, count, kPiece);
+    const auto extents = cluster.write_all(pieces);
+    expect_stored(cluster, pieces, extents);
+    EXPECT_EQ(rows_of(extents).size(), 1u);
+    std::map<std::uint8_t, std::uint64_t> filled;
+    for (const auto& extent : extents) filled[extent->column] += extent->length;
+    EXPECT_EQ(filled.size(), 4u);
+    for (const auto& [column, bytes] : filled) EXPECT_EQ(bytes, count / 4 * kPiece);
+  }
+}
+
+Task<void> keep_writing(DataPathCluster* cluster, int count) {
+  for (int i = 0; i < count; ++i) {
+    const auto extent = co_await cluster->writer->write(random_bytes(cluster->random, kPiece), {});
+    EXPECT_TRUE(extent.ok());
+  }
+}
+
+Task<void> many_writers(DataPathCluster* cluster, int writers, int count) {
+  TaskScope scope;
+  for (int i = 0; i < writers; ++i) scope.spawn(keep_writing(cluster, count));
+  co_await scope.join();
+}
+
+TEST(PackWriterTest, WhatArrivesWhileRowsAreInFlightCollects) {
+  DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
+  for (std::uint32_t d = 0; d < 8; ++d) cluster.storage.faults(DriveId(d)).write_delay = milliseconds(1);
+  cluster.executor.run(many_writers(&cluster, 64, 20));
+  const auto counters = cluster.writer->counters();
+  EXPECT_EQ(counters.pieces, 64u * 20);
+  // Two rows in flight share the writers; a row for each piece would be 1280.
+  EXPECT_LE(counters.rows, 80u);
+  EXPECT_EQ(counters.rows_rewritten, 0u);
+}
+
+TEST(PackWriterTest, AStreamFillsRowsOfWholeColumns) {
+  DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
+  for (std::uint32_t d = 0; d < 8; ++d) cluster.storage.faults(DriveId(d)).write_delay = milliseconds(1);
+  const auto pieces = pieces_of(cluster.random, 12, kMaxColumnBytes);
+  const auto extents = cluster.write_all(pieces);
+  expect_stored(cluster, pieces, extents);
+  EXPECT_EQ(rows_of(extents).size(), 3u);
+  EXPECT_EQ(cluster.writer->counters().fragment_bytes, 18u * kMaxColumnBytes);
+}
+
+TEST(PackWriterTest, ParityFragmentsCarryTheDirectory) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 1));
+  const auto extent =
+      cluster.executor.run(cluster.writer->write(random_bytes(cluster.random, 5000), {InodeId(9), 77}));
+  ASSERT_TRUE(extent.ok());
+  EXPECT_EQ(extent->file_offset, 77u);
+  for (const std::uint32_t drive : {4u, 5u}) {
+    const auto& fragment = cluster.storage.fragments(DriveId(drive)).begin()->second;
+    ASSERT_EQ(fragment.directory.size(), 1u);
+    EXPECT_EQ(fragment.directory[0].inode, InodeId(9));
+    EXPECT_EQ(fragment.directory[0].file_offset, 77u);
+    EXPECT_EQ(fragment.directory[0].column, extent->column);
+    EXPECT_EQ(fragment.directory[0].length, 5000u);
+    EXPECT_EQ(fragment.directory[0].crc32c, extent->crc32c);
+  }
+  EXPECT_TRUE(cluster.storage.fragments(cluster.drive_of(*extent)).begin()->second.directory.empty());
+}
+
+TEST(PackWriterTest, AnEmptyOrOversizedPieceIsRefused) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 1));
+  EXPECT_EQ(cluster.write(Buffer()).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(cluster.write(Buffer::zeros(kMaxColumnBytes + 1)).status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST(PackWriterTest, AFailedDriveMakesTheRowGoElsewhereWhole) {
+  DataPathCluster cluster(make_cluster_map(12, {kCode}, 12));
+  cluster.storage.faults(DriveId(3)).write_error = IoErrorError("broken");
+  const auto pieces = pieces_of(cluster.random, 40, 10'000);
+  for (int round = 0; round < 6; ++round) {
+    const auto extents = cluster.write_all(pieces);
+    expect_stored(cluster, pieces, extents);
+    for (const auto& extent : extents) {
+      const auto& drives = cluster.metadata.cluster_map()->group(pg_of_pack(extent->pack))->drives;
+      EXPECT_FALSE(contains(drives, DriveId(3)));
+    }
+  }
+  EXPECT_GE(cluster.writer->counters().rows_rewritten, 1u);
+  EXPECT_LE(cluster.writer->counters().rows_rewritten, 2u);  // then the drive is known
+}
+
+TEST(PackWriterTest, ADriveThatFailsInTheMiddleLosesNothing) {
+  DataPathCluster cluster(make_cluster_map(12, {kCode}, 12));
+  for (std::uint32_t d = 0; d < 12; ++d) cluster.storage.faults(DriveId(d)).write_delay = microseconds(300);
+  cluster.storage.faults(DriveId(5)).fail_after_writes = 7;
+  cluster.executor.run(many_writers(&cluster, 32, 30));
+  EXPECT_EQ(cluster.writer->counters().pieces, 32u * 30);
+}
+
+TEST(PackWriterTest, ASlowDriveDoesNotHoldTheRow) {
+  DataPathCluster cluster(make_cluster_map(12, {kCode}, 12));
+  cluster.storage.faults(DriveId(0)).hang_writes = true;
+  const auto pieces = pieces_of(cluster.random, 20, kPiece);
+  const MonotonicTime start = cluster.clock.now();
+  for (int round = 0; round < 12; ++round) expect_stored(cluster, pieces, cluster.write_all(pieces));
+  EXPECT_GE(cluster.writer->counters().rows_rewritten, 1u);
+  EXPECT_LT(cluster.clock.now() - start, seconds(1));
+}
+
+TEST(PackWriterTest, TheLoserOfARewriteMayStillBeUnderWayAtTheEnd) {
+  DataPathCluster cluster(make_cluster_map(12, {kCode}, 12));
+  cluster.storage.faults(DriveId(0)).hang_writes = true;
+  for (int round = 0; round < 12; ++round) ASSERT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
+  ASSERT_GT(cluster.storage.write_calls_in_flight(), 0u);
+  EXPECT_TRUE(cluster.close().ok());
+  cluster.writer.reset();
+  cluster.executor.run_until_idle();
+  EXPECT_EQ(cluster.storage.write_calls_in_flight(), 0u);
+}
+
+TEST(PackWriterTest, WhenEverythingIsSlowRowsAreNotDoubledForEver) {
+  PackWriterLimits limits;
+  limits.slow_rewrite_burst = 20;
+  DataPathCluster cluster(make_cluster_map(12, {kCode}, 12), limits);
+  for (std::uint32_t d = 0; d < 12; ++d) cluster.storage.faults(DriveId(d)).write_delay = milliseconds(300);
+  cluster.executor.run(many_writers(&cluster, 4, 20));
+  EXPECT_EQ(cluster.writer->counters().pieces, 80u);
+  EXPECT_LE(cluster.writer->counters().rows_rewritten, 2u + cluster.writer->counters().rows / 10);
+}
+
+TEST(PackWriterTest, WithoutAWholeGroupANarrowerCodeTakesTheRow) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode, {3, 2}}, 6));
+  auto pieces = pieces_of(cluster.random, 4, kMaxColumnBytes);
+  pieces.push_back(random_bytes(cluster.random, 100));
+  auto extents = cluster.write_all(pieces);
+  expect_stored(cluster, pieces, extents);
+  for (const auto& extent : extents) EXPECT_LE(pg_of_pack(extent->pack).value(), 6u);
+
+  cluster.storage.faults(DriveId(2)).write_error = IoErrorError("broken");
+  extents = cluster.write_all(pieces);
+  expect_stored(cluster, pieces, extents);
+  for (const auto& extent : extents) {
+    const auto* group = cluster.metadata.cluster_map()->group(pg_of_pack(extent->pack));
+    EXPECT_EQ(group->code, (CodeShape{3, 2}));
+    EXPECT_FALSE(contains(group->drives, DriveId(2)));
+  }
+}
+
+TEST(PackWriterTest, ParityIsNeverReducedSilently) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode, {4, 1}}, 6));
+  cluster.storage.faults(DriveId(2)).write_error = IoErrorError("broken");
+  // All columns are used, so no row can miss the broken drive.
+  for (const auto& result : cluster.write_all(pieces_of(cluster.random, 4, kPiece))) {
+    EXPECT_EQ(result.status().code(), StatusCode::kUnavailable);
+  }
+}
+
+TEST(PackWriterTest, WithoutAnyGroupTheErrorNamesTheDrives) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 3));
+  cluster.storage.faults(DriveId(4)).write_error = IoErrorError("broken");
+  const auto results = cluster.write_all(pieces_of(cluster.random, 6, kPiece));
+  for (const auto& result : results) {
+    EXPECT_EQ(result.status().code(), StatusCode::kUnavailable);
+    EXPECT_THAT(result.status().message(), HasSubstr("drive 4"));
+    EXPECT_THAT(result.status().message(), HasSubstr("broken"));
+  }
+}
+
+TEST(PackWriterTest, ADriveThatIsBackSoonIsWaitedFor) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 2));
+  cluster.storage.faults(DriveId(4)).write_error = UnavailableError("restarting");
+  cluster.executor.schedule_at(cluster.clock.now() + milliseconds(30), [&] {
+    cluster.storage.faults(DriveId(4)).write_error = OkStatus();
+  });
+  const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
+  EXPECT_TRUE(extent.ok()) << extent.status().to_string();
+}
+
+TEST(PackWriterTest, DrivesThatTheMapShowsDownAreNamed) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 3));
+  cluster.metadata.set_drive_state(DriveId(1), DriveState::kDown);
+  const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
+  EXPECT_EQ(extent.status().code(), StatusCode::kUnavailable);
+  EXPECT_EQ(cluster.storage.write_count(), 0u);
+}
+
+TEST(PackWriterTest, AFencedPackIsReplacedByANewLease) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 1));
+  const auto first = cluster.write(random_bytes(cluster.random, kPiece));
+  ASSERT_TRUE(first.ok());
+  for (const auto& [pack, epoch] : cluster.metadata.open) {
+    for (std::uint32_t d = 0; d < 6; ++d) {
+      ASSERT_TRUE(cluster.executor.run(cluster.storage.seal_pack(DriveId(d), pack, epoch, {})).ok());
+    }
+  }
+  const std::uint64_t leases = cluster.metadata.lease_calls;
+  const Buffer piece = random_bytes(cluster.random, kPiece);
+  const auto second = cluster.write(piece);
+  expect_stored(cluster, {piece}, {second});
+  EXPECT_NE(second->pack, first->pack);
+  EXPECT_GT(cluster.metadata.lease_calls, leases);
+  EXPECT_FALSE(cluster.router.penalised(DriveId(0)));
+}
+
+TEST(PackWriterTest, ANewSessionVoidsAllPacks) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 2));
+  const auto first = cluster.write(random_bytes(cluster.random, kPiece));
+  ASSERT_TRUE(first.ok());
+  cluster.metadata.new_session();
+  const auto second = cluster.write(random_bytes(cluster.random, kPiece));
+  ASSERT_TRUE(second.ok());
+  EXPECT_NE(first->pack, second->pack);
+  EXPECT_TRUE(cluster.metadata.open.contains(second->pack));
+}
+
+TEST(PackWriterTest, ARowThatEndsUnderAnOldSessionIsWrittenAgain) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 2));
+  for (std::uint32_t d = 0; d < 6; ++d) cluster.storage.faults(DriveId(d)).write_delay = milliseconds(10);
+  cluster.executor.schedule_at(cluster.clock.now() + milliseconds(5), [&] { cluster.metadata.new_session(); });
+  const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
+  ASSERT_TRUE(extent.ok()) << extent.status().to_string();
+  EXPECT_TRUE(cluster.metadata.open.contains(extent->pack));
+  EXPECT_EQ(cluster.writer->counters().rows_rewritten, 1u);
+}
+
+TEST(PackWriterTest, AFullDriveSendsRowsToOtherGroups) {
+  DataPathCluster cluster(make_cluster_map(12, {kCode}, 12));
+  cluster.storage.faults(DriveId(3)).full = true;
+  const auto pieces = pieces_of(cluster.random, 10, kPiece);
+  for (int round = 0; round < 12; ++round) expect_stored(cluster, pieces, cluster.write_all(pieces));
+}
+
+TEST(PackWriterTest, WhenAllAreFullTheErrorIsNoSpace) {
+  DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
+  for (std::uint32_t d = 0; d < 8; ++d) cluster.storage.faults(DriveId(d)).full = true;
+  for (int i = 0; i < 3; ++i) {
+    const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
+    EXPECT_EQ(extent.status().code(), StatusCode::kNoSpace) << extent.status().to_string();
+    EXPECT_THAT(extent.status().message(), HasSubstr("full"));
+  }
+  // Space came back: it is noticed once the drives are asked again.
+  for (std::uint32_t d = 0; d < 8; ++d) cluster.storage.faults(DriveId(d)).full = false;
+  cluster.clock.advance(seconds(11));
+  EXPECT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
+}
+
+TEST(PackWriterTest, AMetadataFailureIsHandedOn) {
+  DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
+  cluster.metadata.fail_with = UnavailableError("metad is away");
+  const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
+  EXPECT_EQ(extent.status().code(), StatusCode::kUnavailable);
+  EXPECT_THAT(extent.status().message(), HasSubstr("metad is away"));
+  cluster.metadata.fail_with = OkStatus();
+  EXPECT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
+}
+
+TEST(PackWriterTest, BytesInFlightAreBounded) {
+  PackWriterLimits limits;
+  limits.max_bytes_in_flight = 8 * (kPiece + kPieceOverheadBytes);
+  DataPathCluster cluster(make_cluster_map(8, {kCode}, 8), limits);
+  for (std::uint32_t d = 0; d < 8; ++d) cluster.storage.faults(DriveId(d)).write_delay = milliseconds(1);
+  const auto pieces = pieces_of(cluster.random, 40, kPiece);
+  const auto extents = cluster.write_all(pieces);
+  expect_stored(cluster, pieces, extents);
+  EXPECT_GE(rows_of(extents).size(), 5u);
+  std::map<std::pair<PackId, std::uint32_t>, int> pieces_in_row;
+  for (const auto& extent : extents) ++pieces_in_row[{extent->pack, extent->row}];
+  for (const auto& [row, count] : pieces_in_row) EXPECT_LE(count, 8);
+}
+
+TEST(PackWriterTest, CloseWaitsForWhatIsUnderWayAndGivesPacksBack) {
+  DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
+  for (std::uint32_t d = 0; d < 8; ++d) cluster.storage.faults(DriveId(d)).write_delay = milliseconds(1);
+  std::optional<Result<Extent>> result;
+  cluster.executor.post([&] {
+    spawn([](DataPathCluster* c, auto* out) -> Task<void> {
+      out->emplace(co_await c->writer->write(random_bytes(c->random, kPiece), {}));
+    }(&cluster, &result));
+  });
+  cluster.executor.run_ready();
+  EXPECT_TRUE(cluster.close().ok());
+  ASSERT_TRUE(result.has_value());
+  EXPECT_TRUE(result->ok());
+  EXPECT_TRUE(cluster.metadata.open.empty());
+  EXPECT_GE(cluster.metadata.closed.size(), 1u);
+  EXPECT_EQ(cluster.write(random_bytes(cluster.random, kPiece)).status().code(), StatusCode::kCancelled);
+}
+
+TEST(PackWriterTest, AFullPackIsGivenBackOnceItsExtentsAreSettled) {
+  PackWriterLimits limits;
+  limits.pack_bytes_per_column = 16 << 10;
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 1), limits);
+  std::map<PackId, std::vector<Extent>> by_pack;
+  for (int i = 0; i < 40; ++i) {
+    const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
+    ASSERT_TRUE(extent.ok());
+    by_pack[extent->pack].push_back(*extent);
+  }
+  ASSERT_GE(by_pack.size(), 3u);
+  EXPECT_TRUE(cluster.metadata.closed.empty());
+  std::vector<Extent>& full = by_pack.begin()->second;
+  ASSERT_EQ(full.size(), 16u);
+  cluster.writer->settled(std::span(full).first(15));
+  cluster.executor.run_ready();
+  EXPECT_TRUE(cluster.metadata.closed.empty());
+  cluster.executor.post([&] { cluster.writer->settled(std::span(full).last(1)); });
+  cluster.executor.run_ready();
+  EXPECT_EQ(cluster.metadata.closed, std::set<PackId>{by_pack.begin()->first});
+}
+
+TEST(PackWriterTest, PacksAreLeasedInBulkAheadOfNeed) {
+  PackWriterLimits limits;
+  limits.pack_bytes_per_column = 16 << 10;
+  DataPathCluster cluster(make_cluster_map(8, {kCode}, 8), limits);
+  for (int i = 0; i < 128; ++i) ASSERT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
+  // 128 pieces fill eight packs of sixteen.
+  EXPECT_LE(cluster.metadata.lease_calls, 3u);
+}
+
+}  // namespace
+}  // namespace shoal::client

@@ -1,0 +1,84 @@
+// ClusterDirectory: the directory of `shoal up --data DIR` and what lies in it.
+//
+//   DIR/cluster.conf     what the cluster is: uuid, code, drives, addresses (key = value lines)
+//   DIR/credentials      S3 keys in the AWS shared-credentials format, mode 0600
+//   DIR/drives/N/        one drive each (storaged's log)
+//   DIR/metad/           journal and checkpoints
+//   DIR/run/             sockets, pids, logs and daemon configuration of the running cluster; nothing to keep
+//   DIR/lock             held while the cluster runs
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/cluster_map.h"
+#include "base/result.h"
+#include "base/row_layout.h"
+
+namespace shoal::tools {
+
+inline constexpr int kClusterFormatVersion = 1;
+
+struct ClusterDrive {
+  DriveId id;
+  std::string uuid;
+  std::string path;  // a directory, or a block device
+};
+
+struct ClusterConfig {
+  std::string cluster_uuid;
+  CodeShape code;
+  std::vector<ClusterDrive> drives;
+};
+
+// What a running cluster tells those who ask, in DIR/run/cluster.
+struct RunningCluster {
+  std::uint64_t pid = 0;
+  bool processes = false;
+  std::string metad_address;
+  std::vector<std::string> storage_addresses;
+  std::string s3_address;
+  std::string admin_address;
+};
+
+class ClusterDirectory {
+ public:
+  // Makes the directory if need be and takes its lock. Errors: kBusy when a cluster runs there already (its pid is
+  // named), kInvalidArgument when it cannot be a data directory.
+  static Result<ClusterDirectory> lock(const std::string& path);
+  // For those who only ask: no lock. Errors: kNotFound when there is no cluster.
+  static Result<ClusterDirectory> open(const std::string& path);
+
+  ClusterDirectory(ClusterDirectory&& other) noexcept;
+  ClusterDirectory& operator=(ClusterDirectory&&) = delete;
+  ~ClusterDirectory();
+
+  const std::string& path() const { return path_; }
+  std::string credentials_path() const { return path_ + "/credentials"; }
+  std::string metad_path() const { return path_ + "/metad"; }
+  std::string run_path() const { return path_ + "/run"; }
+
+  bool has_cluster() const;
+  // Errors: kNotSupported for a newer format version, kCorruption naming the line.
+  Result<ClusterConfig> load() const;
+  // *Durable:* the whole file, or the one before.
+  Status save(const ClusterConfig& config) const;
+  // A new cluster of `drive_count` drives in this directory.
+  ClusterConfig make_config(const CodeShape& code, std::uint32_t drive_count) const;
+
+  // Makes DIR/credentials with random keys if it is not there. Returns whether it was made.
+  Result<bool> ensure_credentials() const;
+
+  Status publish(const RunningCluster& running) const;
+  void unpublish() const;
+  // Errors: kNotFound when nothing runs there.
+  Result<RunningCluster> running() const;
+
+ private:
+  ClusterDirectory(std::string path, int lock_fd) : path_(std::move(path)), lock_fd_(lock_fd) {}
+  std::string path_;
+  int lock_fd_ = -1;
+};
+
+}  // namespace shoal::tools
