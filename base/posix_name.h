@@ -9,6 +9,7 @@
 //   file shadowed by directory NAME     .shoal~f~NAME
 //   starts with ".shoal~"               .shoal~q~NAME
 //   holds a NUL byte                    .shoal~z~NAME with NUL and % as %XX
+//   one of "", ".", "..", with NUL, and shadowed   .shoal~s~NAME with NUL and % as %XX
 //   view would be longer than 255 bytes .shoal~l~<first 128 bytes, cut at a UTF-8 boundary, NUL and % as %XX>~<32 hex
 //                                       digits of SHA-256 of type byte and raw>; found again by search of that prefix
 #pragma once

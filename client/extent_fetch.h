@@ -1,6 +1,7 @@
-// The shared state of one ExtentReader::read(): the read of the extent's own column and, when that fails or is slow,
-// reads of other columns of its row. Fetches may outlive the read() that started them (losers of a hedge), so they hold
-// this state and reach the reader through a cell only. All on one executor.
+// The shared state of one ExtentReader::read(): the read of the extent's own column and, when that
+// fails or is slow, reads of other columns of its row. Fetches may outlive the read() that started
+// them (losers of a hedge), so they hold this state and reach the reader through a cell only. All
+// on one executor.
 #pragma once
 
 #include <coroutine>

@@ -23,7 +23,7 @@ struct ReadPlan {
   PlacementGroup group;
   std::uint32_t start = 0;  // bytes from the start of the column
   std::uint32_t length = 0;
-  bool whole = false;       // the extent's CRC covers exactly this range
+  bool whole = false;  // the extent's CRC covers exactly this range
   MonotonicTime deadline{};
 };
 
@@ -89,7 +89,8 @@ class Reader final : public ExtentReader, public FetchObserver {
 
   // Starting one fetch; `verify` is the drive's page check.
   void start_fetch(const ReadPlan& plan, const ReadStatePtr& state, Fetch& fetch, bool verify);
-  // The column's own bytes when they have come and are right. A wrong whole piece turns into a failed fetch.
+  // The column's own bytes when they have come and are right. A wrong whole piece turns into a
+  // failed fetch.
   bool direct_is_good(const ReadPlan& plan, ReadState& state);
   bool may_hedge();
 
@@ -102,7 +103,8 @@ class Reader final : public ExtentReader, public FetchObserver {
   Result<Buffer> restore(const ReadPlan& plan, const ReadState& state, std::uint32_t zero_columns);
   Status beyond_repair(const ReadPlan& plan, const ReadState& state) const;
 
-  // Reads that are watched for slowness share one timer: a timer for each would cost more than the read.
+  // Reads that are watched for slowness share one timer: a timer for each would cost more than the
+  // read.
   void watch(const ReadStatePtr& state, MonotonicTime hedge_at);
   void unwatch(ReadState& state);
   void tick();
@@ -186,7 +188,7 @@ Task<Result<Buffer>> Reader::read_planned(ReadPlan plan) {
     direct.error = UnavailableError("it is not up");
   }
   // A drive that failed just now is asked, but not waited for.
-  bool hedge = plan.group.code.m > 0 && router_.penalised(direct.drive);
+  bool hedge = plan.group.code.m > 0 && router_.penalised(direct.drive, IoKind::kRead);
   if (plan.group.code.m > 0 && !hedge && direct.state == Fetch::State::kRunning) {
     watch(state, direct.started + hedge_delay(direct.drive, plan.length));
   }
@@ -233,7 +235,7 @@ void Reader::fetch_ended(const Fetch& fetch) {
     router_.note_success(fetch.drive, IoKind::kRead, fetch.length, executor_.now() - fetch.started);
     return;
   }
-  router_.note_failure(fetch.drive, fetch.error);
+  router_.note_failure(fetch.drive, IoKind::kRead, fetch.error);
   if (fetch.error.code() == StatusCode::kCorruption) ++counters_.corrupt_columns;
 }
 
@@ -299,7 +301,8 @@ Status Reader::check_shape(const ReadPlan& plan, const RowShape& shape) const {
   return OkStatus();
 }
 
-// From any other drive of the group; parity drives first, because they hold a fragment of every row.
+// From any other drive of the group; parity drives first, because they hold a fragment of every
+// row.
 Task<Result<RowShape>> Reader::row_shape(ReadPlan plan, ReadStatePtr state) {
   const PackId pack = plan.extent.pack;
   const std::uint32_t row = plan.extent.row;
@@ -310,8 +313,9 @@ Task<Result<RowShape>> Reader::row_shape(ReadPlan plan, ReadStatePtr state) {
   for (std::size_t c = plan.group.drives.size(); c-- > 0;) {
     if (c != plan.extent.column) columns.push_back(c);
   }
-  std::stable_partition(columns.begin(), columns.end(),
-                        [&](std::size_t c) { return !router_.penalised(plan.group.drives[c]); });
+  std::stable_partition(columns.begin(), columns.end(), [&](std::size_t c) {
+    return !router_.penalised(plan.group.drives[c], IoKind::kRead);
+  });
   std::string trouble;
   bool corrupt = false;
   for (const std::size_t column : columns) {
@@ -331,7 +335,7 @@ Task<Result<RowShape>> Reader::row_shape(ReadPlan plan, ReadStatePtr state) {
         shapes_.insert(pack, row, *shape);
         co_return *shape;
       }
-      router_.note_failure(drive, status);
+      router_.note_failure(drive, IoKind::kRead, status);
       corrupt = corrupt || status.code() == StatusCode::kCorruption;
     }
     if (!trouble.empty()) trouble += "; ";
@@ -345,7 +349,8 @@ Task<Result<RowShape>> Reader::row_shape(ReadPlan plan, ReadStatePtr state) {
   co_return UnavailableError(text);
 }
 
-// Fills state.others with the columns worth reading, the best first, and returns those known to be zero in the range.
+// Fills state.others with the columns worth reading, the best first, and returns those known to be
+// zero in the range.
 std::uint32_t Reader::choose_columns(const ReadPlan& plan, const RowShape& shape,
                                      ReadState& state) const {
   std::uint32_t zero_columns = 0;
@@ -354,7 +359,8 @@ std::uint32_t Reader::choose_columns(const ReadPlan& plan, const RowShape& shape
     if (c == plan.extent.column) continue;
     const std::uint32_t height = shape.height(static_cast<int>(c));
     if (height <= plan.start) {
-      // A parity column is as high as the highest, so this is a data column that ends before the range.
+      // A parity column is as high as the highest, so this is a data column that ends before the
+      // range.
       zero_columns |= std::uint32_t{1} << c;
       continue;
     }
@@ -369,16 +375,15 @@ std::uint32_t Reader::choose_columns(const ReadPlan& plan, const RowShape& shape
     state.others.push_back(std::move(fetch));
   }
   std::stable_sort(state.others.begin(), state.others.end(), [&](const Fetch& a, const Fetch& b) {
-    const bool bad_a = router_.penalised(a.drive);
-    const bool bad_b = router_.penalised(b.drive);
+    const bool bad_a = router_.penalised(a.drive, IoKind::kRead);
+    const bool bad_b = router_.penalised(b.drive, IoKind::kRead);
     if (bad_a != bad_b) return bad_b;
     return a.length < b.length;
   });
   return zero_columns;
 }
 
-Task<Result<Buffer>> Reader::gather(ReadPlan plan, ReadStatePtr state,
-                                    std::uint32_t zero_columns) {
+Task<Result<Buffer>> Reader::gather(ReadPlan plan, ReadStatePtr state, std::uint32_t zero_columns) {
   const auto needed = static_cast<std::size_t>(plan.group.code.k - std::popcount(zero_columns));
   std::size_t wanted = needed;  // side by side; one more for each hedge
   while (true) {
@@ -396,9 +401,8 @@ Task<Result<Buffer>> Reader::gather(ReadPlan plan, ReadStatePtr state,
     const bool direct_running = state->direct.state == Fetch::State::kRunning;
     if (done + running < needed && !direct_running) co_return beyond_repair(plan, *state);
     if (std::exchange(state->hedge_due, false)) {
-      const bool spare = std::any_of(state->others.begin(), state->others.end(), [](const auto& f) {
-        return f.state == Fetch::State::kIdle;
-      });
+      const bool spare = std::any_of(state->others.begin(), state->others.end(),
+                                     [](const auto& f) { return f.state == Fetch::State::kIdle; });
       if (spare && may_hedge()) {
         ++wanted;
         continue;
@@ -434,8 +438,8 @@ Result<Buffer> Reader::restore(const ReadPlan& plan, const ReadState& state,
   const int wanted = plan.extent.column;
   std::byte* const out = restored.mutable_data();
   const auto width = static_cast<std::size_t>(plan.group.code.width());
-  RETURN_IF_ERROR(code->reconstruct({have.data(), width}, zero_columns, {&wanted, 1}, {&out, 1},
-                                    plan.length));
+  RETURN_IF_ERROR(
+      code->reconstruct({have.data(), width}, zero_columns, {&wanted, 1}, {&out, 1}, plan.length));
   if (plan.whole && crc32c(restored.span()) != plan.extent.crc32c) {
     return CorruptionError(name_of(plan.extent) + ": its own drive failed (" +
                            state.direct.error.to_string() +
@@ -446,8 +450,8 @@ Result<Buffer> Reader::restore(const ReadPlan& plan, const ReadState& state,
 
 // Says what is missing. Corruption only when nothing that may come back would help.
 Status Reader::beyond_repair(const ReadPlan& plan, const ReadState& state) const {
-  std::string text = name_of(plan.extent) + " cannot be restored (" + to_string(plan.group.code) +
-                     "); missing: ";
+  std::string text =
+      name_of(plan.extent) + " cannot be restored (" + to_string(plan.group.code) + "); missing: ";
   bool corrupt = false;
   bool may_return = false;
   bool first = true;

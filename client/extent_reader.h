@@ -1,5 +1,5 @@
-// ExtentReader: gives back the bytes of an extent, from its own column when that answers in time and intact, else
-// decoded from the same byte range of k other columns. Belongs to one executor.
+// ExtentReader: gives back the bytes of an extent, from its own column when that answers in time
+// and intact, else decoded from the same byte range of k other columns. Belongs to one executor.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +20,10 @@ class ExtentReader {
  public:
   virtual ~ExtentReader() = default;
 
-  // Bytes [offset, offset + length) of what `extent` refers to (offset 0 is extent.file_offset). Verified: against the
-  // extent's CRC when the whole stored piece is read, else by the drive's page CRCs. Errors: kCorruption and
-  // kUnavailable when the code cannot restore them, kDeadlineExceeded, kOutOfRange.
+  // Bytes [offset, offset + length) of what `extent` refers to (offset 0 is extent.file_offset).
+  // Verified: against the extent's CRC when the whole stored piece is read, else by the drive's
+  // page CRCs. Errors: kCorruption and kUnavailable when the code cannot restore them,
+  // kDeadlineExceeded, kOutOfRange.
   virtual Task<Result<Buffer>> read(Extent extent, std::uint32_t offset, std::uint32_t length) = 0;
 
   struct Counters {
@@ -40,8 +41,8 @@ struct ExtentReaderOptions {
   Executor& executor;
   ExtentReaderLimits limits = {};
 };
-// The reader belongs to options.executor; no read() may be waiting when it is destroyed. Losers of hedged reads may:
-// what they hold is freed when they end. Everything in the options outlives it.
+// The reader belongs to options.executor; no read() may be waiting when it is destroyed. Losers of
+// hedged reads may: what they hold is freed when they end. Everything in the options outlives it.
 std::unique_ptr<ExtentReader> make_extent_reader(ExtentReaderOptions options);
 
 }  // namespace shoal::client

@@ -1,6 +1,6 @@
-// Every bound of the client's data path in one place: queues, buffers, attempts, times and caches. What happens when a
-// bound is reached is said beside it. The structs are options with these values as defaults, so that tests can shrink
-// them.
+// Every bound of the client's data path in one place: queues, buffers, attempts, times and caches.
+// What happens when a bound is reached is said beside it. The structs are options with these values
+// as defaults, so that tests can shrink them.
 #pragma once
 
 #include <chrono>
@@ -16,8 +16,8 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Rows. Pieces of at least kPageStartBytes start on a page, so that reading them touches the fewest pages; smaller ones
-// share pages at kSmallAlignment.
+// Rows. Pieces of at least kPageStartBytes start on a page, so that reading them touches the fewest
+// pages; smaller ones share pages at kSmallAlignment.
 inline constexpr std::uint32_t kPageStartBytes = 2048;
 inline constexpr std::uint32_t kSmallAlignment = 8;
 // A piece of this size is part of a stream: it waits for row mates while a row is in flight.
@@ -26,25 +26,31 @@ inline constexpr std::uint32_t kStreamPieceBytes = kMaxColumnBytes;
 inline constexpr std::uint64_t kPieceOverheadBytes = 512;
 
 struct PackWriterLimits {
-  // Rows in flight; what arrives meanwhile collects. Rows that are full of large pieces may be more, because two of
-  // them do not fill the pipe.
+  // Rows in flight; what arrives meanwhile collects. Rows that are full of large pieces may be
+  // more, because two of them do not fill the pipe.
   int max_rows_in_flight = 2;
   int max_full_rows_in_flight = 4;
   // Piece bytes queued and in flight; beyond it write() waits.
   std::uint64_t max_bytes_in_flight = 64 << 20;
-  // Pieces in one row: bounds the row's directory and the time to encode it. The rest waits for the next row.
+  // Row buffers kept for reuse; what is beyond is freed.
+  std::size_t max_idle_buffer_bytes = 32 << 20;
+  // Pieces in one row: bounds the row's directory and the time to encode it. The rest waits for the
+  // next row.
   std::size_t max_pieces_per_row = 4096;
 
   // A pack is retired when its data columns hold this much each.
   std::uint64_t pack_bytes_per_column = 64 << 20;
-  // Open packs wanted, on different groups; fewer when there are fewer groups. Refilled at half of it.
+  // Open packs wanted, on different groups; fewer when there are fewer groups. Refilled at half of
+  // it.
   std::uint32_t open_packs = 8;
-  // Packs that may be open at once, used or not; beyond it, those that cannot be written now are given back.
+  // Packs that may be open at once, used or not; beyond it, those that cannot be written now are
+  // given back.
   std::size_t max_open_packs = 64;
   // A retired pack whose extents were not all reported as settled is given back after this time.
   Duration retired_pack_grace = std::chrono::hours(2);
 
-  // Attempts for one row before its pieces fail; the waits between them when no untried group is left.
+  // Attempts for one row before its pieces fail; the waits between them when no untried group is
+  // left.
   int max_row_attempts = 6;
   Duration first_backoff = milliseconds(20);
   Duration max_backoff = milliseconds(500);
@@ -52,9 +58,10 @@ struct PackWriterLimits {
   Duration fragment_deadline = seconds(10);
   Duration piece_deadline = seconds(30);
 
-  // A fragment is slow after max(floor, 4 x the drive's p99) plus a term for its bytes. A slow row is written again
-  // at the price of `slow_rewrite_cost` tokens; each row earns one, at most `slow_rewrite_burst` are kept: when
-  // everything is slow the writer waits instead of doubling the load.
+  // A fragment is slow after max(floor, 4 x the drive's p99) plus a term for its bytes. A slow row
+  // is written again at the price of `slow_rewrite_cost` tokens; each row earns one, at most
+  // `slow_rewrite_burst` are kept: when everything is slow the writer waits instead of doubling the
+  // load.
   Duration slow_floor = milliseconds(100);
   std::uint64_t slow_bytes_per_second = 20 << 20;
   int slow_rewrite_cost = 10;
@@ -62,8 +69,8 @@ struct PackWriterLimits {
 };
 
 struct ExtentReaderLimits {
-  // Bytes asked for and not yet answered; beyond it read() waits. Decoding has its own bound of the same kind, since it
-  // reads k times as much.
+  // Bytes asked for and not yet answered; beyond it read() waits. Decoding has its own bound of the
+  // same kind, since it reads k times as much.
   std::uint64_t max_bytes_in_flight = 64 << 20;
   std::uint64_t max_decode_bytes_in_flight = 128 << 20;
   // Of one drive read, and of one read() in all.
@@ -71,8 +78,8 @@ struct ExtentReaderLimits {
   Duration read_deadline = seconds(30);
   // Of one question for a row's shape; then the next drive is asked.
   Duration shape_deadline = seconds(1);
-  // A read is hedged after max(floor, the drive's p95) plus a term for its bytes, looked at every `hedge_tick`; tokens
-  // as for slow rows.
+  // A read is hedged after max(floor, the drive's p95) plus a term for its bytes, looked at every
+  // `hedge_tick`; tokens as for slow rows.
   Duration hedge_floor = milliseconds(10);
   Duration hedge_tick = milliseconds(2);
   std::uint64_t hedge_bytes_per_second = 50 << 20;
@@ -83,7 +90,8 @@ struct ExtentReaderLimits {
 };
 
 struct DriveHealthLimits {
-  // After the n-th failure in a row a drive is avoided for first_penalty * 2^(n-1), at most max_penalty.
+  // After the n-th failure in a row a drive is avoided for first_penalty * 2^(n-1), at most
+  // max_penalty.
   Duration first_penalty = seconds(1);
   Duration max_penalty = seconds(30);
   // A drive that said it was full is avoided for writing for so long.

@@ -7,9 +7,11 @@
 namespace shoal::client {
 namespace {
 
-// After a background refill failed or brought nothing, the next one waits: foreground leases do not.
+// After a background refill failed or brought nothing, the next one waits: foreground leases do
+// not.
 constexpr Duration kRefillPause = milliseconds(200);
-// A lease that left no healthy pack is not asked for again at once, as long as there are packs at all.
+// A lease that left no healthy pack is not asked for again at once, as long as there are packs at
+// all.
 constexpr Duration kFruitlessLeasePause = milliseconds(200);
 constexpr Duration kReleaseCheckEvery = seconds(1);
 
@@ -142,9 +144,9 @@ Task<Status> PackPool::lease_once(DriveSet avoid) {
     Result<proto::CommandReply> reply = co_await metadata_.execute(std::move(command));
     if (!reply.ok()) {
       const StatusCode code = reply.status().code();
-      const bool none_left = code == StatusCode::kUnavailable || code == StatusCode::kNoSpace ||
-                             code == StatusCode::kNotFound;
-      if (avoiding && none_left && !avoid.empty()) continue;
+      const bool no_answer = code == StatusCode::kDeadlineExceeded ||
+                             code == StatusCode::kCancelled || code == StatusCode::kFenced;
+      if (avoiding && !avoid.empty() && !no_answer) continue;
       co_return reply.status().with_context("leasing packs");
     }
     refresh();
@@ -214,12 +216,13 @@ void PackPool::settled(std::span<const Extent> extents) {
   if (emptied) release_unneeded();
 }
 
-// Gives back retired packs that nothing needs any more, and packs that cannot be written when there are too many.
+// Gives back retired packs that nothing needs any more, and packs that cannot be written when there
+// are too many.
 void PackPool::release_unneeded() {
   const MonotonicTime now = executor_.now();
   next_release_check_ = now + kReleaseCheckEvery;
-  std::size_t surplus = packs_.size() > limits_.max_open_packs
-                            ? packs_.size() - limits_.max_open_packs : 0;
+  std::size_t surplus =
+      packs_.size() > limits_.max_open_packs ? packs_.size() - limits_.max_open_packs : 0;
   for (std::size_t i = 0; i < packs_.size() && surplus > 0; ++i) {
     if (packs_[i]->retired || router_.good_for_writing(packs_[i]->group)) continue;
     retire(*packs_[i]);
@@ -270,7 +273,7 @@ std::string PackPool::describe_trouble() const {
       why = " is not up";
     } else if (router_.full(drive.id)) {
       why = " is full";
-    } else if (router_.penalised(drive.id)) {
+    } else if (router_.penalised(drive.id, IoKind::kWrite)) {
       why = " failed or was slow just now";
     } else {
       continue;

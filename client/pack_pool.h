@@ -1,6 +1,7 @@
-// PackPool: the packs leased to this client. Leases them in bulk ahead of need on several placement groups, says which
-// one the next row goes to, and gives them back once they are full and their extents settled. A pack belongs to the
-// session that leased it: when the session's generation changes, all packs are void. Belongs to one executor.
+// PackPool: the packs leased to this client. Leases them in bulk ahead of need on several placement
+// groups, says which one the next row goes to, and gives them back once they are full and their
+// extents settled. A pack belongs to the session that leased it: when the session's generation
+// changes, all packs are void. Belongs to one executor.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -27,11 +28,11 @@ struct OpenPack {
   std::uint64_t generation = 0;  // of the session
   PlacementGroup group;
   std::uint32_t next_row = 0;
-  std::uint64_t data_bytes = 0;         // of rows begun
+  std::uint64_t data_bytes = 0;  // of rows begun
   std::uint32_t rows_in_flight = 0;
   std::uint64_t unsettled_extents = 0;  // answered, and not known to be committed or abandoned
   std::uint64_t last_used = 0;
-  bool retired = false;                 // takes no more rows
+  bool retired = false;  // takes no more rows
   MonotonicTime retired_at{};
 };
 using OpenPackPtr = std::shared_ptr<OpenPack>;
@@ -51,13 +52,14 @@ class PackPool {
     kHealthy,   // only groups whose drives are all up, not penalised and not full
     kAnyWhole,  // penalised drives too: they are guesses, and the last resort; full ones never
   };
-  // The pack for the next row: of the largest k with enough parity, the least busy one, in turn; none of its drives in
-  // `avoid`. Null when there is none. Leases more in the background when few are left.
+  // The pack for the next row: of the largest k with enough parity, the least busy one, in turn;
+  // none of its drives in `avoid`. Null when there is none. Leases more in the background when few
+  // are left.
   OpenPackPtr pick(const DriveSet& avoid, Want want);
 
-  // Asks metad for packs on groups without the drives in `avoid` and without those known to be bad. One request at a
-  // time; a call that comes meanwhile waits for the answer and then returns OK, and so does one that comes too soon
-  // after a fruitless one. Errors: metad's.
+  // Asks metad for packs on groups without the drives in `avoid` and without those known to be bad.
+  // One request at a time; a call that comes meanwhile waits for the answer and then returns OK,
+  // and so does one that comes too soon after a fruitless one. Errors: metad's.
   Task<Status> lease(DriveSet avoid);
 
   // Bytes a row was begun with; retires the pack when it is full.

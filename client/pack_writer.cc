@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 
+#include "client/buffer_pool.h"
 #include "client/metadata_client.h"
 #include "client/pack_pool.h"
 #include "client/row_builder.h"
@@ -33,6 +34,7 @@ class Writer final : public PackWriter, public FlightOwner {
         limits_(options.limits),
         pool_(options.metadata, options.router, options.executor, options.random, limits_),
         bytes_(limits_.max_bytes_in_flight),
+        buffers_(BufferPool::create(limits_.max_idle_buffer_bytes)),
         slow_tokens_(limits_.slow_rewrite_burst),
         next_first_column_(static_cast<std::uint32_t>(random_.below(kMaxDataColumns))),
         self_(std::make_shared<FlightOwnerCell>(FlightOwnerCell{this})) {}
@@ -89,6 +91,7 @@ class Writer final : public PackWriter, public FlightOwner {
   const PackWriterLimits limits_;
   PackPool pool_;
   AsyncSemaphore bytes_;
+  const std::shared_ptr<BufferPool> buffers_;
   std::deque<PiecePtr> queue_;
   std::uint64_t queued_bytes_ = 0;
   std::size_t queued_stream_pieces_ = 0;
@@ -144,7 +147,8 @@ void Writer::enqueue(PiecePtr piece) {
   if (may_launch()) schedule_launch();
 }
 
-// Through the executor's queue: what is ready to run writes its pieces first, and all of them become one row.
+// Through the executor's queue: what is ready to run writes its pieces first, and all of them
+// become one row.
 void Writer::schedule_launch() {
   if (std::exchange(launch_scheduled_, true)) return;
   executor_.post([owner = self_, this] {
@@ -190,8 +194,8 @@ Task<void> Writer::lease_for_queue() {
   } else if (!status.ok()) {
     fail_queue(status);
   } else {
-    fail_queue(UnavailableError("no whole placement group to write to: " +
-                                pool_.describe_trouble()));
+    fail_queue(
+        UnavailableError("no whole placement group to write to: " + pool_.describe_trouble()));
   }
 }
 
@@ -222,7 +226,8 @@ void Writer::launch_row(OpenPackPtr pack) {
   begin(std::move(job), std::move(pack));
 }
 
-// Takes from the front what fits into one row of `code`, and encodes it. Nothing is taken on an error.
+// Takes from the front what fits into one row of `code`, and encodes it. Nothing is taken on an
+// error.
 Result<std::shared_ptr<const RowData>> Writer::take_row(const CodeShape& code,
                                                         std::deque<PiecePtr>* pieces) {
   RowLayout layout(code, next_first_column_++);
@@ -233,7 +238,7 @@ Result<std::shared_ptr<const RowData>> Writer::take_row(const CodeShape& code,
     if (!layout.place(static_cast<std::uint32_t>(piece->bytes.size()))) break;
     sources.push_back(PieceSource{&piece->bytes, piece->hint.inode, piece->hint.file_offset});
   }
-  ASSIGN_OR_RETURN(data->row, encode_row(layout, sources));
+  ASSIGN_OR_RETURN(data->row, encode_row(layout, sources, *buffers_));
   const auto end = pieces->begin() + static_cast<std::ptrdiff_t>(sources.size());
   data->pieces.assign(std::make_move_iterator(pieces->begin()), std::make_move_iterator(end));
   pieces->erase(pieces->begin(), end);
@@ -324,8 +329,8 @@ void Writer::arm_slow_timer(const std::shared_ptr<RowAttempt>& attempt) {
   for (const DriveId drive : attempt->pack->group.drives) {
     patience = std::max(patience, 4 * router_.latency(drive, IoKind::kWrite, height).p99());
   }
-  patience += Duration(attempt->data->row.fragment_bytes * 1'000'000'000 /
-                       limits_.slow_bytes_per_second);
+  patience +=
+      Duration(attempt->data->row.fragment_bytes * 1'000'000'000 / limits_.slow_bytes_per_second);
   attempt->slow_timer = executor_.schedule_at(
       attempt->started + patience, [weak = std::weak_ptr<RowAttempt>(attempt), this] {
         const std::shared_ptr<RowAttempt> late = weak.lock();
@@ -353,13 +358,14 @@ void Writer::fragment_ended(RowAttempt& attempt, int column, const Status& statu
 void Writer::note_failure(RowAttempt& attempt, int column, const Status& status) {
   const DriveId drive = attempt.pack->group.drives[static_cast<std::size_t>(column)];
   RowJob& job = *attempt.job;
-  router_.note_failure(drive, status);
+  router_.note_failure(drive, IoKind::kWrite, status);
   const StatusCode code = status.code();
   const bool lease_is_void = code == StatusCode::kFenced || code == StatusCode::kAlreadyExists;
   if (lease_is_void) {
     pool_.retire(*attempt.pack);
   } else {
-    if (code == StatusCode::kNotFound) router_.note_slow(drive);  // it does not serve this drive
+    if (code == StatusCode::kNotFound)
+      router_.note_slow(drive, IoKind::kWrite);  // it does not serve this drive
     if (!contains(job.tried, drive)) job.tried.push_back(drive);
   }
   ++job.failures;
@@ -448,12 +454,13 @@ void Writer::note_slow_drives(RowJob& job, const RowAttempt& attempt) {
   for (std::size_t c = 0; c < attempt.pack->group.drives.size(); ++c) {
     if ((attempt.pending_columns >> c & 1) == 0) continue;
     const DriveId drive = attempt.pack->group.drives[c];
-    router_.note_slow(drive);
+    router_.note_slow(drive, IoKind::kWrite);
     if (!contains(job.tried, drive)) job.tried.push_back(drive);
   }
 }
 
-// Starts another attempt somewhere else. OK without one when the job is merely slow and has nowhere to go.
+// Starts another attempt somewhere else. OK without one when the job is merely slow and has nowhere
+// to go.
 Task<Status> Writer::rewrite(JobPtr job, bool because_slow) {
   if (job->attempts >= limits_.max_row_attempts || executor_.now() >= job->deadline) {
     co_return failure_of(*job);
@@ -473,8 +480,8 @@ Task<Status> Writer::rewrite(JobPtr job, bool because_slow) {
   co_return start_with_any_code(job, pack);
 }
 
-// A group without the drives that failed this row; when there is none and nothing is under way any more, after a pause
-// any whole group again.
+// A group without the drives that failed this row; when there is none and nothing is under way any
+// more, after a pause any whole group again.
 Task<OpenPackPtr> Writer::find_pack(JobPtr job, bool because_slow) {
   pool_.refresh();
   OpenPackPtr pack = pool_.pick(job->tried, PackPool::Want::kHealthy);
@@ -498,7 +505,8 @@ Task<OpenPackPtr> Writer::find_pack(JobPtr job, bool because_slow) {
   co_return pool_.pick({}, PackPool::Want::kAnyWhole);
 }
 
-// The same bytes under another pack; for a narrower code the pieces are laid out anew, in as many rows as they need.
+// The same bytes under another pack; for a narrower code the pieces are laid out anew, in as many
+// rows as they need.
 Status Writer::start_with_any_code(const JobPtr& job, const OpenPackPtr& pack) {
   if (pack->group.code == job->data->row.shape.code) {
     start_attempt(job, pack);

@@ -1,7 +1,8 @@
-// PackWriter: makes bytes durable. Pieces that arrive while rows are in flight collect and become the next row
-// (self-clocked batching, no timer); a row is encoded, its fragments go to the drives of a placement group side by
-// side, and every piece is answered with its Extent once all fragments are durable. A row that meets a failed or slow
-// drive is written again whole to another group. Belongs to one executor.
+// PackWriter: makes bytes durable. Pieces that arrive while rows are in flight collect and become
+// the next row (self-clocked batching, no timer); a row is encoded, its fragments go to the drives
+// of a placement group side by side, and every piece is answered with its Extent once all fragments
+// are durable. A row that meets a failed or slow drive is written again whole to another group.
+// Belongs to one executor.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,7 @@ class StorageRouter;
 
 // For the row directory on parity fragments.
 struct PieceHint {
-  InodeId inode;                  // 0: not known yet
+  InodeId inode;  // 0: not known yet
   std::uint64_t file_offset = 0;
 };
 
@@ -31,17 +32,20 @@ class PackWriter {
  public:
   virtual ~PackWriter() = default;
 
-  // Stores up to kMaxColumnBytes as one extent (whole inside one column). The bytes must not change until it returns.
-  // Waits while too many bytes are in flight. *Durable:* the bytes, once OK; they are an orphan until a commit names
-  // the extent. Errors: kNoSpace, kUnavailable (no group can take the row), kDeadlineExceeded, kFenced.
+  // Stores up to kMaxColumnBytes as one extent (whole inside one column). The bytes must not change
+  // until it returns. Waits while too many bytes are in flight. *Durable:* the bytes, once OK; they
+  // are an orphan until a commit names the extent. Errors: kNoSpace, kUnavailable (no group can
+  // take the row), kDeadlineExceeded, kFenced.
   virtual Task<Result<Extent>> write(Buffer piece, PieceHint hint) = 0;
 
-  // Tells that extents which write() gave are committed, or will never be. A full pack is given back to metad, and can
-  // then be collected, only when all its extents are settled (or after a grace time of hours): a commit that names a
-  // pack given back is refused. Extents that write() did not give are ignored.
+  // Tells that extents which write() gave are committed, or will never be. A full pack is given
+  // back to metad, and can then be collected, only when all its extents are settled (or after a
+  // grace time of hours): a commit that names a pack given back is refused. Extents that write()
+  // did not give are ignored.
   virtual void settled(std::span<const Extent> extents) { (void)extents; }
 
-  // Rows in flight and what waits have ended; open packs are given back. Nothing may be written afterwards.
+  // Rows in flight and what waits have ended; open packs are given back. Nothing may be written
+  // afterwards.
   virtual Task<Status> close() = 0;
 
   struct Counters {
@@ -61,9 +65,9 @@ struct PackWriterOptions {
   Random& random;
   PackWriterLimits limits = {};
 };
-// The writer belongs to options.executor, and close() must have returned before it is destroyed unless nothing was
-// ever written. Everything in the options outlives it. It may be destroyed while the losers of rewritten rows are
-// still under way; what they hold is freed when they end.
+// The writer belongs to options.executor, and close() must have returned before it is destroyed
+// unless nothing was ever written. Everything in the options outlives it. It may be destroyed while
+// the losers of rewritten rows are still under way; what they hold is freed when they end.
 std::unique_ptr<PackWriter> make_pack_writer(PackWriterOptions options);
 
 }  // namespace shoal::client

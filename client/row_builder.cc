@@ -10,8 +10,9 @@
 namespace shoal::client {
 namespace {
 
-// The CRC of A + B for a B of exactly one page, by table: appending is linear in A's CRC. Much cheaper than the general
-// crc32c_combine, which matters because large pieces are joined from hundreds of pages.
+// The CRC of A + B for a B of exactly one page, by table: appending is linear in A's CRC. Much
+// cheaper than the general crc32c_combine, which matters because large pieces are joined from
+// hundreds of pages.
 class PageAppender {
  public:
   PageAppender() {
@@ -53,11 +54,12 @@ bool shareable(const Buffer& piece) {
 struct ColumnDraft {
   std::byte* bytes = nullptr;  // null when shared
   std::uint32_t piece_count = 0;
-  std::uint32_t filled = 0;           // bytes copied or zeroed so far
-  std::uint32_t pages_summed = 0;     // page_crcs[0 .. pages_summed) are right
+  std::uint32_t filled = 0;        // bytes copied or zeroed so far
+  std::uint32_t pages_summed = 0;  // page_crcs[0 .. pages_summed) are right
 };
 
-// Gives the CRCs of pages that several pieces share: everything from what is summed already up to `until`.
+// Gives the CRCs of pages that several pieces share: everything from what is summed already up to
+// `until`.
 void sum_pages(EncodedRow::Column& column, ColumnDraft& draft, std::uint32_t until) {
   const std::byte* const base = column.payload.front().data();
   for (; draft.pages_summed < until; ++draft.pages_summed) {
@@ -67,7 +69,8 @@ void sum_pages(EncodedRow::Column& column, ColumnDraft& draft, std::uint32_t unt
   }
 }
 
-// Puts a piece into its column and returns its CRC. Pages it covers alone are summed once, for page and piece together.
+// Puts a piece into its column and returns its CRC. Pages it covers alone are summed once, for page
+// and piece together.
 std::uint32_t put_piece(EncodedRow::Column& column, ColumnDraft& draft, const PiecePlace& place,
                         const Buffer& piece) {
   if (draft.bytes != nullptr) {
@@ -95,16 +98,17 @@ std::uint32_t put_piece(EncodedRow::Column& column, ColumnDraft& draft, const Pi
   return done == place.length ? crc : crc32c({bytes + done, place.length - done}, crc);
 }
 
-// One buffer for all columns that are not shared: page-aligned, padding zeroed, because the encoder and the drive see
-// whole pages.
-void allocate_columns(const RowShape& shape, std::span<ColumnDraft> drafts, EncodedRow* row) {
+// One buffer for all columns that are not shared: page-aligned, padding zeroed, because the encoder
+// and the drive see whole pages.
+void allocate_columns(const RowShape& shape, std::span<ColumnDraft> drafts, BufferPool& pool,
+                      EncodedRow* row) {
   std::size_t total = 0;
   for (std::size_t c = 0; c < shape.code.k; ++c) {
     if (shape.heights[c] > 0 && row->columns[c].payload.empty()) {
       total += round_up(shape.heights[c], kPageSize);
     }
   }
-  Buffer assembled = Buffer::allocate(total);
+  Buffer assembled = pool.get(total);
   std::size_t at = 0;
   for (std::size_t c = 0; c < shape.code.k; ++c) {
     const std::uint32_t height = shape.heights[c];
@@ -119,13 +123,14 @@ void allocate_columns(const RowShape& shape, std::span<ColumnDraft> drafts, Enco
   }
 }
 
-// Parity is encoded in stretches between the heights of the columns, so that short columns need no zeros in memory.
-void encode_parity(const ErasureCode& code, EncodedRow* row) {
+// Parity is encoded in stretches between the heights of the columns, so that short columns need no
+// zeros in memory.
+void encode_parity(const ErasureCode& code, BufferPool& pool, EncodedRow* row) {
   const CodeShape& shape = code.shape();
   if (shape.m == 0) return;
   const std::uint32_t height = row->shape.parity_height();
   const std::size_t room = round_up(height, kPageSize);
-  Buffer parity = Buffer::allocate(room * shape.m);
+  Buffer parity = pool.get(room * shape.m);
   std::vector<std::uint32_t> ends;
   for (std::size_t c = 0; c < shape.k; ++c) {
     const auto end = static_cast<std::uint32_t>(round_up(row->shape.heights[c], kPageSize));
@@ -172,7 +177,8 @@ bool RowLayout::place(std::uint32_t length) {
   }
   if (at + length > max_column_bytes_) return false;
   heights_[best] = static_cast<std::uint32_t>(at + length);
-  places_.push_back(PiecePlace{static_cast<std::uint8_t>(best), static_cast<std::uint32_t>(at), length});
+  places_.push_back(
+      PiecePlace{static_cast<std::uint8_t>(best), static_cast<std::uint32_t>(at), length});
   return true;
 }
 
@@ -183,7 +189,8 @@ RowShape RowLayout::shape() const {
   return shape;
 }
 
-Result<EncodedRow> encode_row(const RowLayout& layout, std::span<const PieceSource> pieces) {
+Result<EncodedRow> encode_row(const RowLayout& layout, std::span<const PieceSource> pieces,
+                              BufferPool& pool) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const ErasureCode> code, ErasureCode::get(layout.code()));
   CHECK(pieces.size() == layout.places().size());
   EncodedRow row;
@@ -199,7 +206,7 @@ Result<EncodedRow> encode_row(const RowLayout& layout, std::span<const PieceSour
       row.columns[place.column].payload.push_back(*pieces[i].bytes);
     }
   }
-  allocate_columns(row.shape, drafts, &row);
+  allocate_columns(row.shape, drafts, pool, &row);
 
   row.piece_crcs.reserve(pieces.size());
   row.directory.reserve(pieces.size());
@@ -217,7 +224,7 @@ Result<EncodedRow> encode_row(const RowLayout& layout, std::span<const PieceSour
     sum_pages(row.columns[c], drafts[c],
               static_cast<std::uint32_t>(page_count(row.shape.heights[c])));
   }
-  encode_parity(*code, &row);
+  encode_parity(*code, pool, &row);
   for (const EncodedRow::Column& column : row.columns) {
     row.fragment_bytes += total_size(column.payload);
   }

@@ -1,8 +1,10 @@
-// RowBuilder: how pieces become a row. RowLayout decides where each piece lies; encode_row copies the bytes into
-// columns, computes every checksum once and makes the parity. Pure and synchronous; knows no pack and no drive.
+// RowBuilder: how pieces become a row. RowLayout decides where each piece lies; encode_row copies
+// the bytes into columns, computes every checksum once and makes the parity. Pure and synchronous;
+// knows no pack and no drive.
 //
-// Layout: the least filled column takes the next piece whole; among equals the one that follows `first_column`. Pieces
-// of kPageStartBytes and more start on a page; smaller ones follow each other at kSmallAlignment and never cross a page.
+// Layout: the least filled column takes the next piece whole; among equals the one that follows
+// `first_column`. Pieces of kPageStartBytes and more start on a page; smaller ones follow each
+// other at kSmallAlignment and never cross a page.
 #pragma once
 
 #include <array>
@@ -14,6 +16,7 @@
 #include "base/ids.h"
 #include "base/result.h"
 #include "base/row_layout.h"
+#include "client/buffer_pool.h"
 #include "client/limits.h"
 #include "proto/storage_api.h"
 
@@ -31,7 +34,8 @@ class RowLayout {
   RowLayout(const CodeShape& code, std::uint32_t first_column,
             std::uint32_t max_column_bytes = kMaxColumnBytes);
 
-  // Places a piece of 1..kMaxColumnBytes bytes behind those already placed; false when the row has no room for it.
+  // Places a piece of 1..kMaxColumnBytes bytes behind those already placed; false when the row has
+  // no room for it.
   bool place(std::uint32_t length);
 
   const CodeShape& code() const { return code_; }
@@ -61,16 +65,18 @@ struct EncodedRow {
     std::vector<std::uint32_t> page_crcs;
   };
   RowShape shape;
-  std::vector<PiecePlace> places;        // in the order of the pieces
+  std::vector<PiecePlace> places;  // in the order of the pieces
   std::vector<std::uint32_t> piece_crcs;
-  std::vector<Column> columns;           // code.width() of them
-  std::vector<RowObject> directory;      // for the parity fragments
-  std::uint64_t data_bytes = 0;          // of pieces
-  std::uint64_t fragment_bytes = 0;      // of all columns
+  std::vector<Column> columns;       // code.width() of them
+  std::vector<RowObject> directory;  // for the parity fragments
+  std::uint64_t data_bytes = 0;      // of pieces
+  std::uint64_t fragment_bytes = 0;  // of all columns
 };
 
-// Encodes `pieces`, one for each place of the layout, of the placed lengths. A piece of whole pages at a page-aligned
-// address that is alone in its column is shared, not copied. Errors: those of ErasureCode::get.
-Result<EncodedRow> encode_row(const RowLayout& layout, std::span<const PieceSource> pieces);
+// Encodes `pieces`, one for each place of the layout, of the placed lengths. A piece of whole pages
+// at a page-aligned address that is alone in its column is shared, not copied. Columns come from
+// `pool`. Errors: those of ErasureCode::get.
+Result<EncodedRow> encode_row(const RowLayout& layout, std::span<const PieceSource> pieces,
+                              BufferPool& pool);
 
 }  // namespace shoal::client

@@ -1,7 +1,8 @@
-// A row on its way to the drives. RowJob is the row as its pieces see it: it ends when one attempt has every fragment
-// durable, or when all attempts failed. RowAttempt is one try under one pack: k' + m fragment writes side by side. The
-// first complete attempt wins; the others are orphans in open packs. All on one executor; the writer may be gone before
-// the last loser ends, so attempts reach it through FlightOwner's cell only.
+// A row on its way to the drives. RowJob is the row as its pieces see it: it ends when one attempt
+// has every fragment durable, or when all attempts failed. RowAttempt is one try under one pack: k'
+// + m fragment writes side by side. The first complete attempt wins; the others are orphans in open
+// packs. All on one executor; the writer may be gone before the last loser ends, so attempts reach
+// it through FlightOwner's cell only.
 #pragma once
 
 #include <coroutine>
@@ -33,7 +34,8 @@ struct FlightOwnerCell {
 };
 using FlightOwnerRef = std::shared_ptr<FlightOwnerCell>;
 
-// A piece from write() to its answer. Its bytes count as in flight until the last row that holds it has ended.
+// A piece from write() to its answer. Its bytes count as in flight until the last row that holds it
+// has ended.
 struct Piece {
   Piece(FlightOwnerRef o, Buffer b, PieceHint h, MonotonicTime d)
       : owner(std::move(o)), bytes(std::move(b)), hint(h), deadline(d) {}

@@ -1,4 +1,5 @@
-// ShapeCache: the shapes of rows that were read degraded lately, least recently used first out. Belongs to one executor.
+// ShapeCache: the shapes of rows that were read degraded lately, least recently used first out.
+// Belongs to one executor.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>

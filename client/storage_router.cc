@@ -29,7 +29,8 @@ bool drive_is_blameless(StatusCode code) {
 
 void LatencyEstimate::add(Duration latency) {
   const std::int64_t ns = std::max<std::int64_t>(latency.count(), 0);
-  const auto us = static_cast<std::uint64_t>(ns / 1000) + 4;  // from 4 on two bits follow the top one
+  const auto us =
+      static_cast<std::uint64_t>(ns / 1000) + 4;  // from 4 on two bits follow the top one
   const int top = static_cast<int>(std::bit_width(us)) - 1;
   const int bucket = (top - 2) * 4 + static_cast<int>((us >> (top - 2)) & 3);
   ++buckets_[static_cast<std::size_t>(std::min(bucket, kBuckets - 1))];
@@ -105,34 +106,40 @@ Result<StorageApi*> StorageRouter::storage(DriveId id) {
 
 void StorageRouter::note_success(DriveId id, IoKind kind, std::uint64_t bytes, Duration latency) {
   Drive& drive = drive_of(id);
-  drive.failures_in_row = 0;
+  Health& health = drive.health[index(kind)];
+  if (health.failures_in_row > 0 && executor_.now() - latency > health.penalised_at) {
+    health = Health{};
+  }
   if (kind == IoKind::kWrite) drive.full_until = MonotonicTime{};
   drive.latency[latency_index(kind, bytes)].add(latency);
 }
 
-void StorageRouter::note_failure(DriveId id, const Status& status) {
+void StorageRouter::note_failure(DriveId id, IoKind kind, const Status& status) {
   if (status.code() == StatusCode::kNoSpace) {
     drive_of(id).full_until = executor_.now() + limits_.full_penalty;
     return;
   }
-  if (!drive_is_blameless(status.code())) penalise(drive_of(id));
+  if (!drive_is_blameless(status.code())) penalise(drive_of(id).health[index(kind)]);
 }
 
-void StorageRouter::note_slow(DriveId id) { penalise(drive_of(id)); }
+void StorageRouter::note_slow(DriveId id, IoKind kind) {
+  penalise(drive_of(id).health[index(kind)]);
+}
 
-void StorageRouter::penalise(Drive& drive) {
+void StorageRouter::penalise(Health& health) {
   const MonotonicTime now = executor_.now();
   // Many requests that were under way together fail together: that is one failure.
-  if (now < drive.penalised_until) return;
-  const std::uint32_t doublings = std::min<std::uint32_t>(drive.failures_in_row, 16);
-  ++drive.failures_in_row;
+  if (now < health.penalised_until) return;
+  const std::uint32_t doublings = std::min<std::uint32_t>(health.failures_in_row, 16);
+  ++health.failures_in_row;
   const Duration penalty = std::min(limits_.max_penalty, limits_.first_penalty * (1 << doublings));
-  drive.penalised_until = now + penalty;
+  health.penalised_at = now;
+  health.penalised_until = now + penalty;
 }
 
-bool StorageRouter::penalised(DriveId id) const {
+bool StorageRouter::penalised(DriveId id, IoKind kind) const {
   const Drive* drive = find(id);
-  return drive != nullptr && executor_.now() < drive->penalised_until;
+  return drive != nullptr && executor_.now() < drive->health[index(kind)].penalised_until;
 }
 
 bool StorageRouter::full(DriveId id) const {
@@ -146,7 +153,7 @@ bool StorageRouter::good_for_writing(DriveId id) const {
   const Drive* drive = find(id);
   if (drive == nullptr) return true;
   const MonotonicTime now = executor_.now();
-  return now >= drive->penalised_until && now >= drive->full_until;
+  return now >= drive->health[index(IoKind::kWrite)].penalised_until && now >= drive->full_until;
 }
 
 bool StorageRouter::good_for_writing(const PlacementGroup& group) const {

@@ -1,6 +1,6 @@
-// StorageRouter: which StorageApi serves a drive of the present cluster map, and how each drive behaves as this client
-// sees it: latency quantiles, and a penalty after failures, so that writers avoid it and readers decode around it.
-// Belongs to one executor.
+// StorageRouter: which StorageApi serves a drive of the present cluster map, and how each drive
+// behaves as this client sees it: latency quantiles, and a penalty after failures, so that writers
+// avoid it and readers decode around it. Belongs to one executor.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -21,8 +21,8 @@
 
 namespace shoal::client {
 
-// Quantiles of a stream of latencies: counts in buckets of a quarter octave, halved now and then so that old samples
-// fade. Exact to about 19 %.
+// Quantiles of a stream of latencies: counts in buckets of a quarter octave, halved now and then so
+// that old samples fade. Exact to about 19 %.
 class LatencyEstimate {
  public:
   void add(Duration latency);
@@ -52,8 +52,9 @@ enum class IoKind : std::uint8_t { kRead, kWrite };
 
 class StorageRouter {
  public:
-  // Gives the StorageApi of the process that serves `drive` (by node and address). It outlives the router. Called once
-  // for each drive, and again when its node or address has changed. The all-in-one program gives the same one always.
+  // Gives the StorageApi of the process that serves `drive` (by node and address). It outlives the
+  // router. Called once for each drive, and again when its node or address has changed. The
+  // all-in-one program gives the same one always.
   using Factory = absl::AnyInvocable<Result<StorageApi*>(const DriveInfo& drive)>;
 
   StorageRouter(Executor& executor, Factory factory, DriveHealthLimits limits = {});
@@ -65,13 +66,16 @@ class StorageRouter {
   // Errors: kNotFound when the map does not know the drive, else what the factory said.
   Result<StorageApi*> storage(DriveId drive);
 
+  // Reads and writes are judged apart: a drive that refuses writes may read well. A success that
+  // was begun after the last failure ends the penalty.
   void note_success(DriveId drive, IoKind kind, std::uint64_t bytes, Duration latency);
-  // Penalises the drive when the status says that the drive or the way to it is at fault. kNoSpace marks it full.
-  void note_failure(DriveId drive, const Status& status);
+  // Penalises the drive when the status says that the drive or the way to it is at fault. kNoSpace
+  // marks it full.
+  void note_failure(DriveId drive, IoKind kind, const Status& status);
   // As a failure: it did not answer when it should have.
-  void note_slow(DriveId drive);
+  void note_slow(DriveId drive, IoKind kind);
 
-  bool penalised(DriveId drive) const;  // failed or slow lately
+  bool penalised(DriveId drive, IoKind kind) const;  // failed or slow lately
   bool full(DriveId drive) const;
   // Whether a new row may go there now: up in the map, not penalised, not full.
   bool good_for_writing(DriveId drive) const;
@@ -83,13 +87,17 @@ class StorageRouter {
  private:
   // Large transfers have latencies of their own.
   static constexpr std::uint64_t kLargeTransfer = 64 << 10;
+  struct Health {
+    MonotonicTime penalised_at{};
+    MonotonicTime penalised_until{};
+    std::uint32_t failures_in_row = 0;
+  };
   struct Drive {
     StorageApi* api = nullptr;
     NodeId node;
     std::string address;
-    MonotonicTime penalised_until{};
     MonotonicTime full_until{};
-    std::uint32_t failures_in_row = 0;
+    std::array<Health, 2> health;            // [kind]
     std::array<LatencyEstimate, 4> latency;  // [kind * 2 + large]
   };
   static std::size_t latency_index(IoKind kind, std::uint64_t bytes) {
@@ -97,7 +105,8 @@ class StorageRouter {
   }
   Drive& drive_of(DriveId id);
   const Drive* find(DriveId id) const;
-  void penalise(Drive& drive);
+  static std::size_t index(IoKind kind) { return static_cast<std::size_t>(kind); }
+  void penalise(Health& health);
 
   Executor& executor_;
   Factory factory_;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/cluster_map.h"
 #include "base/ids.h"
@@ -21,6 +22,9 @@ class StateMachine {
  public:
   virtual ~StateMachine() = default;
 
+  // Adds to `command`, before it is journaled, what applying it needs and the state does not keep: who holds open what
+  // it may unlink (Command.holders).
+  virtual void stamp(proto::Command* command) const = 0;
   // Applies the command that the journal holds at `position` (1, 2, 3, ...).
   virtual proto::CommandReply apply(const proto::Command& command, std::uint64_t position) = 0;
   // The reply of a command that was applied before and came again; null if (session, slot, sequence) is new. An older

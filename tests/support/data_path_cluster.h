@@ -1,4 +1,5 @@
-// DataPathCluster: a pack writer and an extent reader over fake drives and a fake metad, in virtual time.
+// DataPathCluster: a pack writer and an extent reader over fake drives and a fake metad, in virtual
+// time.
 #pragma once
 
 #include <memory>

@@ -1,5 +1,5 @@
-// FakeMetadataClient: leases packs round robin over a cluster map as metad does, and remembers which are open. Other
-// commands and queries answer kNotSupported. Belongs to one executor.
+// FakeMetadataClient: leases packs round robin over a cluster map as metad does, and remembers
+// which are open. Other commands and queries answer kNotSupported. Belongs to one executor.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,8 @@
 
 namespace shoal::test {
 
-// `drive_count` drives, one node each, and groups of `code`: group g takes drives g, g + stride, ... modulo the count.
+// `drive_count` drives, one node each, and groups of `code`: group g takes drives g, g + stride,
+// ... modulo the count.
 inline ClusterMap make_cluster_map(std::uint32_t drive_count, std::vector<CodeShape> codes,
                                    std::uint32_t groups_per_code) {
   ClusterMap map;
@@ -45,7 +46,8 @@ inline ClusterMap make_cluster_map(std::uint32_t drive_count, std::vector<CodeSh
 
 class FakeMetadataClient final : public client::MetadataClient {
  public:
-  explicit FakeMetadataClient(ClusterMap map) : map_(std::make_shared<const ClusterMap>(std::move(map))) {}
+  explicit FakeMetadataClient(ClusterMap map)
+      : map_(std::make_shared<const ClusterMap>(std::move(map))) {}
 
   Task<Status> connect() override { co_return OkStatus(); }
   Task<Status> close() override { co_return OkStatus(); }

@@ -1,6 +1,6 @@
-// FakeStorage: every drive of a test cluster in memory behind one StorageApi. It checks what a real daemon checks (page
-// CRCs, shapes, seals, duplicates) and can fail, fill up, slow down, hang, lose or corrupt each drive. Belongs to one
-// executor.
+// FakeStorage: every drive of a test cluster in memory behind one StorageApi. It checks what a real
+// daemon checks (page CRCs, shapes, seals, duplicates) and can fail, fill up, slow down, hang, lose
+// or corrupt each drive. Belongs to one executor.
 #pragma once
 
 #include <algorithm>
@@ -19,8 +19,8 @@
 namespace shoal::test {
 
 struct DriveFaults {
-  Status write_error;   // answers every write with it unless OK
-  Status read_error;    // every read and row_shape
+  Status write_error;  // answers every write with it unless OK
+  Status read_error;   // every read and row_shape
   Duration write_delay{0};
   Duration read_delay{0};
   bool hang_writes = false;  // until the deadline of the call, which then says kDeadlineExceeded
@@ -79,7 +79,8 @@ class FakeStorage final : public StorageApi {
     const std::uint64_t end = std::uint64_t{request.offset} + request.length;
     if (end > fragment.bytes.size()) co_return OutOfRangeError("beyond the column's height");
     if (request.verify) CO_RETURN_IF_ERROR(verify_pages(fragment, request.offset, end));
-    Buffer bytes = Buffer::copy_of(std::span(fragment.bytes).subspan(request.offset, request.length));
+    Buffer bytes =
+        Buffer::copy_of(std::span(fragment.bytes).subspan(request.offset, request.length));
     if (drive.faults.lie_on_read && !bytes.empty()) bytes.mutable_data()[0] ^= std::byte{4};
     if (drive.faults.short_reads && !bytes.empty()) bytes.resize(bytes.size() - 1);
     read_bytes_ += bytes.size();
@@ -192,14 +193,16 @@ class FakeStorage final : public StorageApi {
     }
     fragment.page_crcs = std::move(request.page_crcs);
     fragment.directory = std::move(request.directory);
-    if (fragment.bytes.size() != request.shape.height(request.key.column) || fragment.bytes.empty()) {
+    if (fragment.bytes.size() != request.shape.height(request.key.column) ||
+        fragment.bytes.empty()) {
       co_return InvalidArgumentError("the payload is not as long as the column");
     }
     if (fragment.page_crcs != page_crc32cs(fragment.bytes)) {
       co_return CorruptionError("the payload does not match its page CRCs");
     }
     const auto [at, inserted] = drive.fragments.try_emplace(request.key, fragment);
-    if (!inserted && (at->second.page_crcs != fragment.page_crcs || at->second.shape != fragment.shape)) {
+    if (!inserted &&
+        (at->second.page_crcs != fragment.page_crcs || at->second.shape != fragment.shape)) {
       co_return AlreadyExistsError("another fragment has this key");
     }
     co_return OkStatus();

@@ -1,6 +1,7 @@
-// Random pieces are written while drives fail, fill up, hang and come back; then up to m drives of each group are lost
-// and random ranges of every extent are read. Whatever write() said was stored must come back byte for byte, and a write
-// may fail only when no group could take it. SHOAL_PROPERTY_SEED replays one run.
+// Random pieces are written while drives fail, fill up, hang and come back; then up to m drives of
+// each group are lost and random ranges of every extent are read. Whatever write() said was stored
+// must come back byte for byte, and a write may fail only when no group could take it.
+// SHOAL_PROPERTY_SEED replays one run.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -41,20 +42,26 @@ struct Run {
   static ClusterMap make_map(Random& random, const CodeShape& code) {
     const auto width = static_cast<std::uint32_t>(code.width());
     const auto drives = static_cast<std::uint32_t>(width + random.below(2 * width));
-    return make_cluster_map(drives, {code}, drives);
+    std::vector<CodeShape> codes = {code};
+    if (code.k > 1 && random.below(2) == 0) {
+      codes.push_back(CodeShape{static_cast<std::uint8_t>(code.k - 1), code.m});
+    }
+    return make_cluster_map(drives, codes, drives);
   }
 
   std::uint32_t drive_count() const {
     return static_cast<std::uint32_t>(cluster.metadata.cluster_map()->drives.size());
   }
 
-  // At most one drive misbehaves at a time, so that on a large enough cluster every write must succeed.
+  // At most one drive misbehaves at a time, so that on a large enough cluster every write must
+  // succeed.
   void change_faults() {
     for (std::uint32_t d = 0; d < drive_count(); ++d) cluster.storage.faults(DriveId(d)) = {};
     cluster.clock.advance(seconds(31));  // penalties end
     troubled = random.below(3) != 0;
     if (!troubled) return;
-    test::DriveFaults& faults = cluster.storage.faults(DriveId(static_cast<std::uint32_t>(random.below(drive_count()))));
+    test::DriveFaults& faults =
+        cluster.storage.faults(DriveId(static_cast<std::uint32_t>(random.below(drive_count()))));
     switch (random.below(5)) {
       case 0: faults.write_error = IoErrorError("broken"); break;
       case 1: faults.hang_writes = true; break;
@@ -68,10 +75,14 @@ struct Run {
   void write_some() {
     std::vector<Buffer> pieces;
     const std::size_t count = 1 + random.below(random.below(3) == 0 ? 100 : 10);
-    for (std::size_t i = 0; i < count; ++i) pieces.push_back(random_bytes(random, random_size(random)));
+    for (std::size_t i = 0; i < count; ++i)
+      pieces.push_back(random_bytes(random, random_size(random)));
     const auto results = cluster.write_all(pieces);
-    // With two drives more than the widest group needs, one bad drive leaves a whole group.
-    const bool must_succeed = !troubled || drive_count() > static_cast<std::uint32_t>(code.width());
+    // With a drive more than the narrowest code needs, one bad drive leaves a whole group.
+    int width = code.width();
+    for (const PlacementGroup& group : cluster.metadata.cluster_map()->groups)
+      width = std::min(width, group.code.width());
+    const bool must_succeed = !troubled || drive_count() > static_cast<std::uint32_t>(width);
     for (std::size_t i = 0; i < count; ++i) {
       if (results[i].ok()) {
         stored.push_back({pieces[i], *results[i]});

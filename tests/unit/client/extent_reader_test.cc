@@ -26,7 +26,9 @@ struct ExtentReaderTest : testing::Test {
     }
     cluster.storage.reset_counts();
   }
-  test::DriveFaults& faults_of(std::size_t piece) { return cluster.storage.faults(cluster.drive_of(extents[piece])); }
+  test::DriveFaults& faults_of(std::size_t piece) {
+    return cluster.storage.faults(cluster.drive_of(extents[piece]));
+  }
   FragmentKey key_of(std::size_t piece) const {
     return {extents[piece].pack, extents[piece].row, extents[piece].column};
   }
@@ -62,7 +64,8 @@ TEST_F(ExtentReaderTest, PartsOfAPieceAreReadAlone) {
 TEST_F(ExtentReaderTest, BeyondTheExtentIsOutOfRange) {
   store({100});
   EXPECT_EQ(cluster.read(extents[0], 50, 51).status().code(), StatusCode::kOutOfRange);
-  EXPECT_EQ(cluster.read(extents[0], 4'000'000'000u, 400'000'000u).status().code(), StatusCode::kOutOfRange);
+  EXPECT_EQ(cluster.read(extents[0], 4'000'000'000u, 400'000'000u).status().code(),
+            StatusCode::kOutOfRange);
 }
 
 TEST_F(ExtentReaderTest, AnExtentThatWasCutReadsWhatIsLeft) {
@@ -119,14 +122,16 @@ TEST_F(ExtentReaderTest, ShorterColumnsCostOnlyWhatTheyHold) {
 
 TEST_F(ExtentReaderTest, MoreThanTheCodeCanRestoreIsUnavailableAndNamesWhatIsMissing) {
   store({4096, 4096, 4096, 4096});
-  for (const std::uint32_t d : {0u, 1u, 2u}) cluster.storage.faults(DriveId(d)).read_error = IoErrorError("broken");
+  for (const std::uint32_t d : {0u, 1u, 2u})
+    cluster.storage.faults(DriveId(d)).read_error = IoErrorError("broken");
   int failed = 0;
   for (const Extent& extent : extents) {
     const auto bytes = cluster.read(extent);
     if (bytes.ok()) continue;
     ++failed;
     EXPECT_EQ(bytes.status().code(), StatusCode::kUnavailable);
-    for (const char* name : {"drive 0", "drive 1", "drive 2"}) EXPECT_THAT(bytes.status().message(), HasSubstr(name));
+    for (const char* name : {"drive 0", "drive 1", "drive 2"})
+      EXPECT_THAT(bytes.status().message(), HasSubstr(name));
   }
   EXPECT_EQ(failed, 3);
 }
@@ -202,7 +207,8 @@ TEST_F(ExtentReaderTest, ASlowReadThatComesBackBeforeTheDecodeWins) {
   store({4096, 4096, 4096, 4096});
   faults_of(0).read_delay = milliseconds(40);
   for (std::uint32_t d = 0; d < 6; ++d) {
-    if (DriveId(d) != cluster.drive_of(extents[0])) cluster.storage.faults(DriveId(d)).read_delay = milliseconds(500);
+    if (DriveId(d) != cluster.drive_of(extents[0]))
+      cluster.storage.faults(DriveId(d)).read_delay = milliseconds(500);
   }
   const MonotonicTime start = cluster.clock.now();
   const auto bytes = cluster.read(extents[0]);
@@ -211,9 +217,18 @@ TEST_F(ExtentReaderTest, ASlowReadThatComesBackBeforeTheDecodeWins) {
   EXPECT_LT(cluster.clock.now() - start, milliseconds(600));
 }
 
+TEST_F(ExtentReaderTest, WhenEveryDriveHangsTheReadEndsAtItsDeadline) {
+  store({4096, 4096, 4096, 4096});
+  for (std::uint32_t d = 0; d < 6; ++d) cluster.storage.faults(DriveId(d)).hang_reads = true;
+  const MonotonicTime start = cluster.clock.now();
+  EXPECT_FALSE(cluster.read(extents[0]).ok());
+  EXPECT_LE(cluster.clock.now() - start, ExtentReaderLimits().read_deadline);
+}
+
 TEST_F(ExtentReaderTest, HedgingIsBounded) {
   store({4096});
-  for (std::uint32_t d = 0; d < 6; ++d) cluster.storage.faults(DriveId(d)).read_delay = milliseconds(100);
+  for (std::uint32_t d = 0; d < 6; ++d)
+    cluster.storage.faults(DriveId(d)).read_delay = milliseconds(100);
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(cluster.read(extents[0]).ok());
   EXPECT_LE(cluster.reader->counters().hedged_reads, 21u);
 }
@@ -248,6 +263,22 @@ TEST_F(ExtentReaderTest, AGroupLearntByARefreshIsUsed) {
   const auto bytes = cluster.read(extent);
   EXPECT_EQ(bytes.status().code(), StatusCode::kUnavailable);
   EXPECT_THAT(bytes.status().message(), HasSubstr("no such fragment"));
+}
+
+TEST(ExtentReaderBoundTest, BytesInFlightAreBounded) {
+  ExtentReaderLimits limits;
+  limits.max_bytes_in_flight = 8192;
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 1), {}, limits);
+  const auto extent = cluster.write(random_bytes(cluster.random, 4096));
+  ASSERT_TRUE(extent.ok());
+  for (std::uint32_t d = 0; d < 6; ++d)
+    cluster.storage.faults(DriveId(d)).read_delay = milliseconds(1);
+  std::vector<Task<Result<Buffer>>> reads;
+  for (int i = 0; i < 10; ++i) reads.push_back(cluster.reader->read(*extent, 0, 4096));
+  const MonotonicTime start = cluster.clock.now();
+  for (const auto& bytes : cluster.executor.run(when_all(std::move(reads))))
+    EXPECT_TRUE(bytes.ok());
+  EXPECT_EQ(cluster.clock.now() - start, milliseconds(5));
 }
 
 TEST(ExtentReaderNoParityTest, AFailureIsHandedOn) {

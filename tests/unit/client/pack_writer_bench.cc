@@ -1,6 +1,6 @@
-// CPU of the pack writer and the extent reader on one event loop against a storage that answers at once: what the data
-// path itself costs. Prints microseconds of CPU for each piece and each MiB. Usage: pack_writer_bench [SECONDS
-// [write|read SIZE CONCURRENCY]]
+// CPU of the pack writer and the extent reader on one event loop against a storage that answers at
+// once: what the data path itself costs. Prints microseconds of CPU for each piece and each MiB.
+// Usage: pack_writer_bench [SECONDS [write|read SIZE CONCURRENCY]]
 #include <sys/resource.h>
 
 #include <cstdio>
@@ -32,19 +32,24 @@ class InstantStorage final : public StorageApi {
   Task<Result<RowShape>> row_shape(DriveId, PackId, std::uint32_t, MonotonicTime) override {
     co_return NotFoundError("no rows are kept");
   }
-  Task<Status> seal_pack(DriveId, PackId, std::uint64_t, MonotonicTime) override { co_return OkStatus(); }
+  Task<Status> seal_pack(DriveId, PackId, std::uint64_t, MonotonicTime) override {
+    co_return OkStatus();
+  }
   Task<Status> delete_pack(DriveId, PackId, MonotonicTime) override { co_return OkStatus(); }
   Task<Status> delete_rows(DriveId, PackId, std::vector<std::uint32_t>, MonotonicTime) override {
     co_return OkStatus();
   }
-  Task<Result<std::vector<PackInfo>>> list_packs(DriveId, PackId, std::uint32_t, MonotonicTime) override {
+  Task<Result<std::vector<PackInfo>>> list_packs(DriveId, PackId, std::uint32_t,
+                                                 MonotonicTime) override {
     co_return std::vector<PackInfo>();
   }
-  Task<Result<std::vector<FragmentInfo>>> list_fragments(DriveId, PackId, std::uint32_t, std::uint32_t,
-                                                         MonotonicTime) override {
+  Task<Result<std::vector<FragmentInfo>>> list_fragments(DriveId, PackId, std::uint32_t,
+                                                         std::uint32_t, MonotonicTime) override {
     co_return std::vector<FragmentInfo>();
   }
-  Task<Result<std::vector<DriveStatus>>> status(MonotonicTime) override { co_return std::vector<DriveStatus>(); }
+  Task<Result<std::vector<DriveStatus>>> status(MonotonicTime) override {
+    co_return std::vector<DriveStatus>();
+  }
 
   std::uint64_t written_bytes = 0;
 
@@ -55,7 +60,9 @@ class InstantStorage final : public StorageApi {
 double cpu_seconds() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds_of = [](const timeval& t) { return double(t.tv_sec) + double(t.tv_usec) * 1e-6; };
+  const auto seconds_of = [](const timeval& t) {
+    return double(t.tv_sec) + double(t.tv_usec) * 1e-6;
+  };
   return seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
 }
 
@@ -107,10 +114,11 @@ Task<Result<Extent>> write_one(PackWriter* writer, Buffer piece) {
   co_return co_await writer->write(std::move(piece), {});
 }
 
-void report(const char* what, std::size_t size, int concurrency, const Load& load, double cpu, double per_row) {
+void report(const char* what, std::size_t size, int concurrency, const Load& load, double cpu,
+            double per_row) {
   const double each = cpu * 1e6 / double(load.done);
-  std::printf("%-6s %8zu B x %3d: %8.3f us of CPU each, %9.1f us/MiB, %.1f pieces/row\n", what, size,
-              concurrency, each, each * double(1 << 20) / double(size), per_row);
+  std::printf("%-6s %8zu B x %3d: %8.3f us of CPU each, %9.1f us/MiB, %.1f pieces/row\n", what,
+              size, concurrency, each, each * double(1 << 20) / double(size), per_row);
 }
 
 struct Shape {
@@ -161,8 +169,9 @@ int run(double seconds_each, const std::vector<Shape>& shapes) {
 int main(int argc, char** argv) {
   using shoal::client::Shape;
   const double seconds_each = argc > 1 ? std::atof(argv[1]) : 1.0;
-  std::vector<Shape> shapes = {{true, true, 4096, 1},   {true, true, 4096, 64},    {true, true, 4000, 64},
-                               {true, true, 4096, 500}, {true, true, 100, 64},     {true, true, 65'536, 16},
+  std::vector<Shape> shapes = {{true, true, 4096, 1},    {true, true, 4096, 64},
+                               {true, true, 4000, 64},   {true, true, 4096, 500},
+                               {true, true, 100, 64},    {true, true, 65'536, 16},
                                {true, true, 1 << 20, 16}};
   if (argc == 5) {
     const bool write = std::string_view(argv[2]) == "write";

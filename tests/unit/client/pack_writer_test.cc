@@ -111,7 +111,8 @@ Task<void> many_writers(DataPathCluster* cluster, int writers, int count) {
 
 TEST(PackWriterTest, WhatArrivesWhileRowsAreInFlightCollects) {
   DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
-  for (std::uint32_t d = 0; d < 8; ++d) cluster.storage.faults(DriveId(d)).write_delay = milliseconds(1);
+  for (std::uint32_t d = 0; d < 8; ++d)
+    cluster.storage.faults(DriveId(d)).write_delay = milliseconds(1);
   cluster.executor.run(many_writers(&cluster, 64, 20));
   const auto counters = cluster.writer->counters();
   EXPECT_EQ(counters.pieces, 64u * 20);
@@ -122,7 +123,8 @@ TEST(PackWriterTest, WhatArrivesWhileRowsAreInFlightCollects) {
 
 TEST(PackWriterTest, AStreamFillsRowsOfWholeColumns) {
   DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
-  for (std::uint32_t d = 0; d < 8; ++d) cluster.storage.faults(DriveId(d)).write_delay = milliseconds(1);
+  for (std::uint32_t d = 0; d < 8; ++d)
+    cluster.storage.faults(DriveId(d)).write_delay = milliseconds(1);
   const auto pieces = pieces_of(cluster.random, 12, kMaxColumnBytes);
   const auto extents = cluster.write_all(pieces);
   expect_stored(cluster, pieces, extents);
@@ -132,8 +134,8 @@ TEST(PackWriterTest, AStreamFillsRowsOfWholeColumns) {
 
 TEST(PackWriterTest, ParityFragmentsCarryTheDirectory) {
   DataPathCluster cluster(make_cluster_map(6, {kCode}, 1));
-  const auto extent =
-      cluster.executor.run(cluster.writer->write(random_bytes(cluster.random, 5000), {InodeId(9), 77}));
+  const auto extent = cluster.executor.run(
+      cluster.writer->write(random_bytes(cluster.random, 5000), {InodeId(9), 77}));
   ASSERT_TRUE(extent.ok());
   EXPECT_EQ(extent->file_offset, 77u);
   for (const std::uint32_t drive : {4u, 5u}) {
@@ -145,13 +147,15 @@ TEST(PackWriterTest, ParityFragmentsCarryTheDirectory) {
     EXPECT_EQ(fragment.directory[0].length, 5000u);
     EXPECT_EQ(fragment.directory[0].crc32c, extent->crc32c);
   }
-  EXPECT_TRUE(cluster.storage.fragments(cluster.drive_of(*extent)).begin()->second.directory.empty());
+  EXPECT_TRUE(
+      cluster.storage.fragments(cluster.drive_of(*extent)).begin()->second.directory.empty());
 }
 
 TEST(PackWriterTest, AnEmptyOrOversizedPieceIsRefused) {
   DataPathCluster cluster(make_cluster_map(6, {kCode}, 1));
   EXPECT_EQ(cluster.write(Buffer()).status().code(), StatusCode::kInvalidArgument);
-  EXPECT_EQ(cluster.write(Buffer::zeros(kMaxColumnBytes + 1)).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(cluster.write(Buffer::zeros(kMaxColumnBytes + 1)).status().code(),
+            StatusCode::kInvalidArgument);
 }
 
 TEST(PackWriterTest, AFailedDriveMakesTheRowGoElsewhereWhole) {
@@ -172,7 +176,8 @@ TEST(PackWriterTest, AFailedDriveMakesTheRowGoElsewhereWhole) {
 
 TEST(PackWriterTest, ADriveThatFailsInTheMiddleLosesNothing) {
   DataPathCluster cluster(make_cluster_map(12, {kCode}, 12));
-  for (std::uint32_t d = 0; d < 12; ++d) cluster.storage.faults(DriveId(d)).write_delay = microseconds(300);
+  for (std::uint32_t d = 0; d < 12; ++d)
+    cluster.storage.faults(DriveId(d)).write_delay = microseconds(300);
   cluster.storage.faults(DriveId(5)).fail_after_writes = 7;
   cluster.executor.run(many_writers(&cluster, 32, 30));
   EXPECT_EQ(cluster.writer->counters().pieces, 32u * 30);
@@ -183,7 +188,8 @@ TEST(PackWriterTest, ASlowDriveDoesNotHoldTheRow) {
   cluster.storage.faults(DriveId(0)).hang_writes = true;
   const auto pieces = pieces_of(cluster.random, 20, kPiece);
   const MonotonicTime start = cluster.clock.now();
-  for (int round = 0; round < 12; ++round) expect_stored(cluster, pieces, cluster.write_all(pieces));
+  for (int round = 0; round < 12; ++round)
+    expect_stored(cluster, pieces, cluster.write_all(pieces));
   EXPECT_GE(cluster.writer->counters().rows_rewritten, 1u);
   EXPECT_LT(cluster.clock.now() - start, seconds(1));
 }
@@ -191,7 +197,8 @@ TEST(PackWriterTest, ASlowDriveDoesNotHoldTheRow) {
 TEST(PackWriterTest, TheLoserOfARewriteMayStillBeUnderWayAtTheEnd) {
   DataPathCluster cluster(make_cluster_map(12, {kCode}, 12));
   cluster.storage.faults(DriveId(0)).hang_writes = true;
-  for (int round = 0; round < 12; ++round) ASSERT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
+  for (int round = 0; round < 12; ++round)
+    ASSERT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
   ASSERT_GT(cluster.storage.write_calls_in_flight(), 0u);
   EXPECT_TRUE(cluster.close().ok());
   cluster.writer.reset();
@@ -199,11 +206,22 @@ TEST(PackWriterTest, TheLoserOfARewriteMayStillBeUnderWayAtTheEnd) {
   EXPECT_EQ(cluster.storage.write_calls_in_flight(), 0u);
 }
 
+TEST(PackWriterTest, WhenEveryDriveHangsTheWriteEndsAtItsDeadline) {
+  DataPathCluster cluster(make_cluster_map(12, {kCode}, 12));
+  for (std::uint32_t d = 0; d < 12; ++d) cluster.storage.faults(DriveId(d)).hang_writes = true;
+  const MonotonicTime start = cluster.clock.now();
+  const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
+  EXPECT_FALSE(extent.ok());
+  EXPECT_THAT(extent.status().message(), HasSubstr("did not answer"));
+  EXPECT_LE(cluster.clock.now() - start, PackWriterLimits().piece_deadline + seconds(1));
+}
+
 TEST(PackWriterTest, WhenEverythingIsSlowRowsAreNotDoubledForEver) {
   PackWriterLimits limits;
   limits.slow_rewrite_burst = 20;
   DataPathCluster cluster(make_cluster_map(12, {kCode}, 12), limits);
-  for (std::uint32_t d = 0; d < 12; ++d) cluster.storage.faults(DriveId(d)).write_delay = milliseconds(300);
+  for (std::uint32_t d = 0; d < 12; ++d)
+    cluster.storage.faults(DriveId(d)).write_delay = milliseconds(300);
   cluster.executor.run(many_writers(&cluster, 4, 20));
   EXPECT_EQ(cluster.writer->counters().pieces, 80u);
   EXPECT_LE(cluster.writer->counters().rows_rewritten, 2u + cluster.writer->counters().rows / 10);
@@ -271,7 +289,8 @@ TEST(PackWriterTest, AFencedPackIsReplacedByANewLease) {
   ASSERT_TRUE(first.ok());
   for (const auto& [pack, epoch] : cluster.metadata.open) {
     for (std::uint32_t d = 0; d < 6; ++d) {
-      ASSERT_TRUE(cluster.executor.run(cluster.storage.seal_pack(DriveId(d), pack, epoch, {})).ok());
+      ASSERT_TRUE(
+          cluster.executor.run(cluster.storage.seal_pack(DriveId(d), pack, epoch, {})).ok());
     }
   }
   const std::uint64_t leases = cluster.metadata.lease_calls;
@@ -280,7 +299,7 @@ TEST(PackWriterTest, AFencedPackIsReplacedByANewLease) {
   expect_stored(cluster, {piece}, {second});
   EXPECT_NE(second->pack, first->pack);
   EXPECT_GT(cluster.metadata.lease_calls, leases);
-  EXPECT_FALSE(cluster.router.penalised(DriveId(0)));
+  EXPECT_FALSE(cluster.router.penalised(DriveId(0), IoKind::kWrite));
 }
 
 TEST(PackWriterTest, ANewSessionVoidsAllPacks) {
@@ -296,8 +315,10 @@ TEST(PackWriterTest, ANewSessionVoidsAllPacks) {
 
 TEST(PackWriterTest, ARowThatEndsUnderAnOldSessionIsWrittenAgain) {
   DataPathCluster cluster(make_cluster_map(6, {kCode}, 2));
-  for (std::uint32_t d = 0; d < 6; ++d) cluster.storage.faults(DriveId(d)).write_delay = milliseconds(10);
-  cluster.executor.schedule_at(cluster.clock.now() + milliseconds(5), [&] { cluster.metadata.new_session(); });
+  for (std::uint32_t d = 0; d < 6; ++d)
+    cluster.storage.faults(DriveId(d)).write_delay = milliseconds(10);
+  cluster.executor.schedule_at(cluster.clock.now() + milliseconds(5),
+                               [&] { cluster.metadata.new_session(); });
   const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
   ASSERT_TRUE(extent.ok()) << extent.status().to_string();
   EXPECT_TRUE(cluster.metadata.open.contains(extent->pack));
@@ -308,7 +329,8 @@ TEST(PackWriterTest, AFullDriveSendsRowsToOtherGroups) {
   DataPathCluster cluster(make_cluster_map(12, {kCode}, 12));
   cluster.storage.faults(DriveId(3)).full = true;
   const auto pieces = pieces_of(cluster.random, 10, kPiece);
-  for (int round = 0; round < 12; ++round) expect_stored(cluster, pieces, cluster.write_all(pieces));
+  for (int round = 0; round < 12; ++round)
+    expect_stored(cluster, pieces, cluster.write_all(pieces));
 }
 
 TEST(PackWriterTest, WhenAllAreFullTheErrorIsNoSpace) {
@@ -339,7 +361,8 @@ TEST(PackWriterTest, BytesInFlightAreBounded) {
   PackWriterLimits limits;
   limits.max_bytes_in_flight = 8 * (kPiece + kPieceOverheadBytes);
   DataPathCluster cluster(make_cluster_map(8, {kCode}, 8), limits);
-  for (std::uint32_t d = 0; d < 8; ++d) cluster.storage.faults(DriveId(d)).write_delay = milliseconds(1);
+  for (std::uint32_t d = 0; d < 8; ++d)
+    cluster.storage.faults(DriveId(d)).write_delay = milliseconds(1);
   const auto pieces = pieces_of(cluster.random, 40, kPiece);
   const auto extents = cluster.write_all(pieces);
   expect_stored(cluster, pieces, extents);
@@ -351,7 +374,8 @@ TEST(PackWriterTest, BytesInFlightAreBounded) {
 
 TEST(PackWriterTest, CloseWaitsForWhatIsUnderWayAndGivesPacksBack) {
   DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
-  for (std::uint32_t d = 0; d < 8; ++d) cluster.storage.faults(DriveId(d)).write_delay = milliseconds(1);
+  for (std::uint32_t d = 0; d < 8; ++d)
+    cluster.storage.faults(DriveId(d)).write_delay = milliseconds(1);
   std::optional<Result<Extent>> result;
   cluster.executor.post([&] {
     spawn([](DataPathCluster* c, auto* out) -> Task<void> {
@@ -364,7 +388,8 @@ TEST(PackWriterTest, CloseWaitsForWhatIsUnderWayAndGivesPacksBack) {
   EXPECT_TRUE(result->ok());
   EXPECT_TRUE(cluster.metadata.open.empty());
   EXPECT_GE(cluster.metadata.closed.size(), 1u);
-  EXPECT_EQ(cluster.write(random_bytes(cluster.random, kPiece)).status().code(), StatusCode::kCancelled);
+  EXPECT_EQ(cluster.write(random_bytes(cluster.random, kPiece)).status().code(),
+            StatusCode::kCancelled);
 }
 
 TEST(PackWriterTest, AFullPackIsGivenBackOnceItsExtentsAreSettled) {
@@ -389,11 +414,27 @@ TEST(PackWriterTest, AFullPackIsGivenBackOnceItsExtentsAreSettled) {
   EXPECT_EQ(cluster.metadata.closed, std::set<PackId>{by_pack.begin()->first});
 }
 
+TEST(PackWriterTest, AFullPackIsGivenBackAfterTheGraceTimeInAnyCase) {
+  PackWriterLimits limits;
+  limits.pack_bytes_per_column = 16 << 10;
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 1), limits);
+  for (int i = 0; i < 40; ++i)
+    ASSERT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
+  cluster.clock.advance(limits.retired_pack_grace - seconds(1));
+  ASSERT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
+  EXPECT_TRUE(cluster.metadata.closed.empty());
+  cluster.clock.advance(seconds(10));
+  ASSERT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
+  cluster.executor.run_ready();
+  EXPECT_EQ(cluster.metadata.closed.size(), 2u);
+}
+
 TEST(PackWriterTest, PacksAreLeasedInBulkAheadOfNeed) {
   PackWriterLimits limits;
   limits.pack_bytes_per_column = 16 << 10;
   DataPathCluster cluster(make_cluster_map(8, {kCode}, 8), limits);
-  for (int i = 0; i < 128; ++i) ASSERT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
+  for (int i = 0; i < 128; ++i)
+    ASSERT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
   // 128 pieces fill eight packs of sixteen.
   EXPECT_LE(cluster.metadata.lease_calls, 3u);
 }

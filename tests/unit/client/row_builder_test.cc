@@ -64,7 +64,7 @@ struct EncodeTest : testing::Test {
       EXPECT_TRUE(layout.place(static_cast<std::uint32_t>(piece.size())));
       sources.push_back({&piece, InodeId(7), 100});
     }
-    auto row = encode_row(layout, sources);
+    auto row = encode_row(layout, sources, *pool);
     EXPECT_TRUE(row.ok());
     return std::move(*row);
   }
@@ -88,7 +88,8 @@ struct EncodeTest : testing::Test {
       if (!column.payload.empty()) {
         EXPECT_TRUE(column.payload.front().page_aligned());
         EXPECT_EQ(column.page_crcs, page_crc32cs(column.payload.front().span()));
-        std::copy_n(column.payload.front().data(), column.payload.front().size(), padded.mutable_data());
+        std::copy_n(column.payload.front().data(), column.payload.front().size(),
+                    padded.mutable_data());
       }
       columns.push_back(padded);
     }
@@ -106,6 +107,7 @@ struct EncodeTest : testing::Test {
   }
 
   SeededRandom random{3};
+  std::shared_ptr<BufferPool> pool = BufferPool::create(1 << 20);
   std::vector<Buffer> pieces;
 };
 
@@ -122,7 +124,8 @@ TEST_F(EncodeTest, OddSizesAreCopiedAndPadded) {
 }
 
 TEST_F(EncodeTest, SmallPiecesBehindPagesShareTheLastPage) {
-  expect_consistent(encode(CodeShape{1, 2}, {5000, 20, 30, 9000, 1, 2, 4096, 3, 12'288, 2047, 2047, 2047}));
+  expect_consistent(
+      encode(CodeShape{1, 2}, {5000, 20, 30, 9000, 1, 2, 4096, 3, 12'288, 2047, 2047, 2047}));
 }
 
 TEST_F(EncodeTest, ColumnsOfVeryDifferentHeights) {

@@ -17,7 +17,8 @@ TEST(LatencyEstimateTest, UnknownUntilThereAreSamples) {
 
 TEST(LatencyEstimateTest, QuantilesLieWithinABucketOfTheTruth) {
   LatencyEstimate estimate;
-  for (int i = 0; i < 960; ++i) estimate.add(microseconds(i % 100 < 93 ? 200 : i % 100 < 98 ? 1000 : 9000));
+  for (int i = 0; i < 960; ++i)
+    estimate.add(microseconds(i % 100 < 93 ? 200 : i % 100 < 98 ? 1000 : 9000));
   EXPECT_GE(estimate.p95(), microseconds(1000));
   EXPECT_LE(estimate.p95(), microseconds(1300));
   EXPECT_GE(estimate.p99(), microseconds(9000));
@@ -80,35 +81,51 @@ TEST_F(RouterTest, AnOlderMapIsIgnored) {
 
 TEST_F(RouterTest, PenaltiesDoubleUpToTheirBoundAndEnd) {
   const DriveId drive(2);
-  router.note_failure(drive, IoErrorError("broken"));
-  EXPECT_TRUE(router.penalised(drive));
+  router.note_failure(drive, IoKind::kWrite, IoErrorError("broken"));
+  EXPECT_TRUE(router.penalised(drive, IoKind::kWrite));
   EXPECT_FALSE(router.good_for_writing(drive));
-  router.note_failure(drive, IoErrorError("one of the same batch"));
+  router.note_failure(drive, IoKind::kWrite, IoErrorError("one of the same batch"));
   clock.advance(seconds(1));
-  EXPECT_FALSE(router.penalised(drive));
+  EXPECT_FALSE(router.penalised(drive, IoKind::kWrite));
   for (int i = 0; i < 20; ++i) {
-    router.note_failure(drive, UnavailableError("broken"));
+    router.note_failure(drive, IoKind::kWrite, UnavailableError("broken"));
     clock.advance(seconds(30));
-    EXPECT_FALSE(router.penalised(drive));
+    EXPECT_FALSE(router.penalised(drive, IoKind::kWrite));
   }
-  router.note_failure(drive, UnavailableError("broken"));
+  router.note_failure(drive, IoKind::kWrite, UnavailableError("broken"));
   clock.advance(seconds(29));
-  EXPECT_TRUE(router.penalised(drive));
+  EXPECT_TRUE(router.penalised(drive, IoKind::kWrite));
+}
+
+TEST_F(RouterTest, ReadsAndWritesAreJudgedApart) {
+  router.note_failure(DriveId(1), IoKind::kRead, IoErrorError("broken"));
+  EXPECT_TRUE(router.penalised(DriveId(1), IoKind::kRead));
+  EXPECT_TRUE(router.good_for_writing(DriveId(1)));
+}
+
+TEST_F(RouterTest, OnlyASuccessBegunAfterTheFailureEndsThePenalty) {
+  clock.advance(seconds(5));
+  router.note_slow(DriveId(1), IoKind::kRead);
+  clock.advance(milliseconds(10));
+  router.note_success(DriveId(1), IoKind::kRead, 4096, milliseconds(20));
+  EXPECT_TRUE(router.penalised(DriveId(1), IoKind::kRead));
+  router.note_success(DriveId(1), IoKind::kRead, 4096, milliseconds(1));
+  EXPECT_FALSE(router.penalised(DriveId(1), IoKind::kRead));
 }
 
 TEST_F(RouterTest, AFullDriveIsAvoidedForWritingOnly) {
-  router.note_failure(DriveId(3), NoSpaceError("full"));
+  router.note_failure(DriveId(3), IoKind::kWrite, NoSpaceError("full"));
   EXPECT_TRUE(router.full(DriveId(3)));
-  EXPECT_FALSE(router.penalised(DriveId(3)));
+  EXPECT_FALSE(router.penalised(DriveId(3), IoKind::kWrite));
   EXPECT_EQ(router.bad_for_writing(), std::vector<DriveId>{DriveId(3)});
   router.note_success(DriveId(3), IoKind::kWrite, 10, microseconds(5));
   EXPECT_TRUE(router.good_for_writing(DriveId(3)));
 }
 
 TEST_F(RouterTest, FaultsOfTheRequestDoNotBlameTheDrive) {
-  router.note_failure(DriveId(3), FencedError("sealed"));
-  router.note_failure(DriveId(3), CorruptionError("one page"));
-  EXPECT_FALSE(router.penalised(DriveId(3)));
+  router.note_failure(DriveId(3), IoKind::kWrite, FencedError("sealed"));
+  router.note_failure(DriveId(3), IoKind::kWrite, CorruptionError("one page"));
+  EXPECT_FALSE(router.penalised(DriveId(3), IoKind::kWrite));
 }
 
 TEST(PlacementViewTest, KnowsWholeGroupsAndTheirParity) {

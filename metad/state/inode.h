@@ -1,0 +1,61 @@
+// What the index holds of one file or directory. Plain data, owned by State.
+#pragma once
+
+#include <absl/container/btree_map.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/extent.h"
+#include "base/ids.h"
+#include "proto/metadata.pb.h"
+
+namespace shoal::metad {
+
+// What few inodes have.
+struct InodeExtras {
+  std::string symlink_target;
+  std::uint64_t device = 0;
+  absl::btree_map<std::string, std::string> xattrs;
+  std::vector<std::uint64_t> holders;  // sessions that keep an unlinked inode
+};
+
+struct Directory {
+  // Raw name and type byte (base/posix_name.h) to inode: S3's order of keys.
+  absl::btree_map<std::string, std::uint64_t> entries;
+  InodeId parent;
+  std::string own_key;  // what it is called there
+  std::uint32_t subdirectories = 0;
+  bool is_object = false;  // it is a key of its own: "dir/" was PUT
+};
+
+struct Inode {
+  std::uint64_t id = 0;
+  std::uint64_t size = 0;
+  std::int64_t atime_ns = 0;
+  std::int64_t mtime_ns = 0;
+  std::int64_t ctime_ns = 0;
+  std::int64_t birth_ns = 0;
+  std::uint64_t data_version = 0;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::uint32_t link_count = 0;
+  std::uint16_t mode = 0;
+  std::uint8_t type = 0;  // proto::FileType
+  bool implicit = false;
+  ExtentList extents;
+  std::string object;  // serialized ObjectMeta; empty: none
+  std::unique_ptr<InodeExtras> extras;
+  std::unique_ptr<Directory> directory;
+
+  bool is_directory() const { return directory != nullptr; }
+  bool is_regular() const { return type == proto::REGULAR; }
+  InodeExtras& need_extras() {
+    if (extras == nullptr) extras = std::make_unique<InodeExtras>();
+    return *extras;
+  }
+};
+
+}  // namespace shoal::metad
