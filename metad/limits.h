@@ -1,0 +1,26 @@
+// Named bounds of the metadata daemon.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace shoal::metad {
+
+// One journal file, and one group commit in it.
+inline constexpr std::uint64_t kJournalSegmentBytes = 32ULL << 20;
+inline constexpr std::size_t kMaxJournalBatchBytes = 4 << 20;
+// Commands waiting for the journal; beyond it clients wait.
+inline constexpr std::uint64_t kMaxCommandsInFlight = 16 * 1024;
+// A serialized command larger than this is refused.
+inline constexpr std::size_t kMaxCommandBytes = 3 << 20;
+// Journal written since the last checkpoint that starts the next one.
+inline constexpr std::uint64_t kCheckpointAfterBytes = 64ULL << 20;
+// A session that is silent for so long is closed.
+inline constexpr std::chrono::seconds kSessionLease{30};
+// How often the collector looks, and how many packs it drops in one round.
+inline constexpr std::chrono::seconds kCollectInterval{5};
+inline constexpr std::uint32_t kCollectPacksPerRound = 256;
+inline constexpr std::chrono::seconds kCollectorDeadline{10};
+
+}  // namespace shoal::metad

@@ -1,0 +1,246 @@
+#include "metad/service/metadata_server.h"
+
+#include "base/log.h"
+#include "proto/wire/convert.h"
+
+namespace shoal::metad {
+
+Task<Result<std::unique_ptr<MetadataServer>>> MetadataServer::open(BlockDirectory& journal_directory,
+                                                                   BlockingPool& pool, MetadataOptions options) {
+  std::unique_ptr<MetadataServer> server(new MetadataServer(pool, std::move(options)));
+  server->machine_ = make_state_machine();
+  StateMachine& machine = *server->machine_;
+  using Loaded = Result<std::uint64_t>;
+  const Loaded loaded = co_await run_blocking(pool, [&]() -> Loaded {
+    ASSIGN_OR_RETURN(server->store_, CheckpointStore::open(server->options_.checkpoint_path));
+    return server->store_->load(
+        [&](std::string_view key, std::string_view value) { return machine.load_record(key, value); });
+  });
+  if (!loaded.ok()) {
+    server->closing_ = true;
+    co_return loaded.status();
+  }
+  Status finished = *loaded > 0 ? machine.finish_load(*loaded) : OkStatus();
+  if (finished.ok()) {
+    auto journal = co_await Journal::open(
+        journal_directory, server->options_.journal_segment_bytes, *loaded,
+        [&machine](std::uint64_t position, std::string_view bytes) -> Status {
+          proto::Command command;
+          if (!command.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+            return CorruptionError("the command at position " + std::to_string(position) + " does not parse");
+          }
+          machine.apply(command, position);
+          return OkStatus();
+        });
+    if (journal.ok()) {
+      server->journal_ = std::move(*journal);
+    } else {
+      finished = journal.status();
+    }
+  }
+  if (!finished.ok()) {
+    server->closing_ = true;
+    co_return finished;
+  }
+  server->checkpoint_position_ = *loaded;
+  server->next_position_ = server->journal_->last_position() + 1;
+  const MonotonicTime now = Executor::current()->now();
+  for (const SessionId id : machine.sessions()) server->last_seen_[id.value()] = now;
+  server->background_.spawn(server->watch_sessions());
+  log_info("metad", "open", {{"position", server->next_position_ - 1},
+                             {"replayed", server->next_position_ - 1 - *loaded},
+                             {"sessions", server->last_seen_.size()}});
+  co_return server;
+}
+
+MetadataServer::~MetadataServer() { CHECK(closing_ && background_.running() == 0); }
+
+Task<Result<proto::CommandReply>> MetadataServer::execute(proto::Command command, MonotonicTime) {
+  if (closing_) co_return UnavailableError("the metadata daemon is stopping");
+  if (!failed_.ok()) co_return failed_;
+  if (command.session() != 0) last_seen_[command.session()] = Executor::current()->now();
+  if (const proto::CommandReply* known = machine_->find_reply(command)) co_return *known;
+  const SlotKey slot{command.session(), command.slot()};
+  if (const auto twin = by_slot_.find(slot); command.session() != 0 && twin != by_slot_.end()) {
+    if (twin->second->command.sequence() != command.sequence()) {
+      co_return AbortedError("slot " + std::to_string(command.slot()) + " has another command under way");
+    }
+    // Sent twice: both get the one outcome. The first may be gone when this one wakes, so it asks the state.
+    while (by_slot_.contains(slot)) co_await yield();
+    if (const proto::CommandReply* known = machine_->find_reply(command)) co_return *known;
+    co_return UnavailableError("the command was not journaled");
+  }
+  co_await in_flight_.acquire();
+  Pending pending;
+  pending.command = std::move(command);
+  stamp(&pending);
+  if (pending.bytes.size() > kMaxCommandBytes) {
+    in_flight_.release();
+    co_return InvalidArgumentError("a command of " + std::to_string(pending.bytes.size()) + " bytes is too large");
+  }
+  if (slot.first != 0) by_slot_[slot] = &pending;
+  submit(&pending);
+  auto reply = co_await pending.done.take();
+  if (slot.first != 0) by_slot_.erase(slot);
+  in_flight_.release();
+  co_return reply;
+}
+
+void MetadataServer::stamp(Pending* pending) {
+  last_time_ns_ = std::max(last_time_ns_ + 1, Executor::current()->clock().wall_now_ns());
+  pending->command.set_time_ns(last_time_ns_);
+  pending->command.clear_holders();
+  machine_->stamp(&pending->command);
+  pending->command.SerializeToString(&pending->bytes);
+}
+
+void MetadataServer::submit(Pending* pending) {
+  queue_.push_back(pending);
+  if (journal_running_) return;
+  journal_running_ = true;
+  background_.spawn(run_journal());
+}
+
+std::vector<MetadataServer::Pending*> MetadataServer::take_batch() {
+  std::vector<Pending*> batch;
+  std::size_t bytes = 0;
+  while (!queue_.empty() && (batch.empty() || bytes + queue_.front()->bytes.size() <= kMaxJournalBatchBytes)) {
+    batch.push_back(queue_.front());
+    bytes += queue_.front()->bytes.size();
+    queue_.pop_front();
+  }
+  return batch;
+}
+
+// Group commit: what arrived while the last batch was in flight is the next one.
+Task<void> MetadataServer::run_journal() {
+  // One turn of the loop lets commands that came in together go out together.
+  co_await yield();
+  while (!queue_.empty()) {
+    const std::vector<Pending*> batch = take_batch();
+    std::vector<std::string_view> commands;
+    commands.reserve(batch.size());
+    for (const Pending* pending : batch) commands.push_back(pending->bytes);
+    const Status written = co_await journal_->write(next_position_, std::move(commands));
+    if (!written.ok()) {
+      if (written.code() != StatusCode::kNoSpace) {
+        failed_ = written;
+        log_error("metad", "the journal has failed: nothing more is taken", {{"status", written}});
+      }
+      for (Pending* pending : batch) pending->done.set(written);
+      continue;
+    }
+    apply_batch(batch);
+  }
+  journal_running_ = false;
+  if (journal_->bytes_since_trim() >= options_.checkpoint_after_bytes && !checkpoint_due_ && !closing_) {
+    checkpoint_due_ = true;
+    background_.spawn(checkpoint_in_background());
+  }
+}
+
+void MetadataServer::apply_batch(const std::vector<Pending*>& batch) {
+  for (Pending* pending : batch) {
+    proto::CommandReply reply = machine_->apply(pending->command, next_position_++);
+    ++command_count_;
+    if (reply.has_open_session()) {
+      const auto lease = std::chrono::duration_cast<std::chrono::milliseconds>(options_.session_lease);
+      reply.mutable_open_session()->set_lease_ms(static_cast<std::uint64_t>(lease.count()));
+      last_seen_[reply.open_session().session()] = Executor::current()->now();
+    }
+    pending->done.set(std::move(reply));
+  }
+}
+
+Task<Result<proto::QueryReply>> MetadataServer::query(proto::Query query, MonotonicTime) {
+  if (closing_) co_return UnavailableError("the metadata daemon is stopping");
+  if (query.session() != 0) {
+    const auto seen = last_seen_.find(query.session());
+    if (seen == last_seen_.end()) {
+      proto::QueryReply fenced;
+      wire::status_to_proto(FencedError("session " + std::to_string(query.session()) + " is not open"),
+                            fenced.mutable_status());
+      co_return fenced;
+    }
+    seen->second = Executor::current()->now();
+  }
+  proto::QueryReply reply;
+  machine_->query(query, &reply);
+  if (reply.has_metadata_status()) {
+    proto::MetadataStatus* status = reply.mutable_metadata_status();
+    status->set_journal_position(next_position_ - 1);
+    status->set_checkpoint_position(checkpoint_position_);
+    status->set_command_count(command_count_);
+    status->set_journal_flush_count(journal_->flush_count());
+    status->set_checkpoint_ns(checkpoint_ns_);
+    for (auto& session : *status->mutable_sessions()) {
+      const auto idle = Executor::current()->now() - last_seen_[session.session()];
+      session.set_idle_ms(static_cast<std::uint64_t>(idle / std::chrono::milliseconds(1)));
+    }
+  }
+  co_return reply;
+}
+
+Task<void> MetadataServer::checkpoint_in_background() {
+  const Status taken = co_await checkpoint();
+  if (!taken.ok()) log_error("metad", "checkpoint failed", {{"status", taken}});
+  checkpoint_due_ = false;
+}
+
+Task<Status> MetadataServer::checkpoint() {
+  const auto guard = co_await checkpoint_mutex_.lock();
+  const MonotonicTime begin = Executor::current()->now();
+  // In one go: a part of the changes alone is no state that ever was.
+  std::vector<CheckpointStore::Change> changes;
+  const auto collect = [&](std::string_view key, const std::string* value) {
+    changes.emplace_back(std::string(key), value == nullptr ? std::nullopt : std::optional(*value));
+  };
+  while (machine_->drain_changes(100'000, collect)) {
+  }
+  const std::uint64_t position = next_position_ - 1;
+  const Status written =
+      co_await run_blocking(pool_, [&] { return store_->write(changes, position); });
+  if (!written.ok()) {
+    // The changes are no longer noted: the journal keeps them, and only a restart reads it.
+    failed_ = written;
+    co_return written;
+  }
+  checkpoint_position_ = position;
+  journal_->trim(position);
+  checkpoint_ns_ = static_cast<std::uint64_t>((Executor::current()->now() - begin).count());
+  co_return OkStatus();
+}
+
+// Closes sessions that have been silent for longer than their lease.
+Task<void> MetadataServer::watch_sessions() {
+  while (!closing_) {
+    session_timer_ = Executor::current()->schedule_at(Executor::current()->now() + options_.session_lease / 3,
+                                                      [this] { wake_watcher_.notify_all(); });
+    co_await wake_watcher_.wait();
+    const MonotonicTime now = Executor::current()->now();
+    for (const SessionId id : machine_->sessions()) {
+      if (closing_) break;
+      const auto seen = last_seen_.try_emplace(id.value(), now).first;
+      if (now - seen->second <= options_.session_lease) continue;
+      proto::Command command;
+      command.mutable_close_session()->set_session(id.value());
+      const auto closed = co_await execute(std::move(command), MonotonicTime::max());
+      if (closed.ok()) log_info("metad", "a silent session was closed", {{"session", id.value()}});
+    }
+    // Sessions that are gone are forgotten here too.
+    absl::flat_hash_map<std::uint64_t, MonotonicTime> kept;
+    for (const SessionId id : machine_->sessions()) kept[id.value()] = last_seen_[id.value()];
+    last_seen_ = std::move(kept);
+  }
+}
+
+Task<Status> MetadataServer::close() {
+  if (std::exchange(closing_, true)) co_return OkStatus();
+  Executor::current()->cancel(session_timer_);
+  wake_watcher_.notify_all();
+  co_await background_.join();
+  if (!failed_.ok()) co_return failed_;
+  co_return co_await checkpoint();
+}
+
+}  // namespace shoal::metad

@@ -1,0 +1,89 @@
+// MetadataServer: the state machine behind its journal. A command is stamped, journaled in a group commit, applied in
+// order and answered; a query reads the state, which holds only what is durable. Belongs to one executor.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+
+#include <deque>
+#include <memory>
+#include <string>
+
+#include "base/async/sync.h"
+#include "base/io/block_device.h"
+#include "base/io/blocking_pool.h"
+#include "metad/checkpoint/checkpoint_store.h"
+#include "metad/journal/journal.h"
+#include "metad/limits.h"
+#include "metad/state/state_machine.h"
+#include "proto/metadata_api.h"
+
+namespace shoal::metad {
+
+struct MetadataOptions {
+  std::string checkpoint_path;
+  Duration session_lease = kSessionLease;
+  std::uint64_t journal_segment_bytes = kJournalSegmentBytes;
+  std::uint64_t checkpoint_after_bytes = kCheckpointAfterBytes;
+};
+
+class MetadataServer final : public MetadataApi {
+ public:
+  // Loads the checkpoint and replays the journal. `journal_directory` and `pool` outlive the server. Errors: those of
+  // CheckpointStore and Journal, each naming what is damaged.
+  static Task<Result<std::unique_ptr<MetadataServer>>> open(BlockDirectory& journal_directory, BlockingPool& pool,
+                                                            MetadataOptions options);
+  // Ends what is under way and takes a checkpoint, so that the next start has nothing to replay.
+  Task<Status> close();
+  ~MetadataServer() override;
+
+  Task<Result<proto::CommandReply>> execute(proto::Command command, MonotonicTime deadline) override;
+  Task<Result<proto::QueryReply>> query(proto::Query query, MonotonicTime deadline) override;
+
+  // Takes a checkpoint now.
+  Task<Status> checkpoint();
+  StateMachine& machine() { return *machine_; }
+  bool closing() const { return closing_; }
+
+ private:
+  struct Pending {
+    proto::Command command;
+    std::string bytes;
+    std::uint64_t position = 0;
+    Completion<Result<proto::CommandReply>> done;
+  };
+  using SlotKey = std::pair<std::uint64_t, std::uint32_t>;
+
+  MetadataServer(BlockingPool& pool, MetadataOptions options) : pool_(pool), options_(std::move(options)) {}
+  void submit(Pending* pending);
+  Task<void> run_journal();
+  std::vector<Pending*> take_batch();
+  void apply_batch(const std::vector<Pending*>& batch);
+  Task<void> checkpoint_in_background();
+  Task<void> watch_sessions();
+  void stamp(Pending* pending);
+
+  BlockingPool& pool_;
+  MetadataOptions options_;
+  std::unique_ptr<StateMachine> machine_;
+  std::unique_ptr<Journal> journal_;
+  std::unique_ptr<CheckpointStore> store_;
+  std::deque<Pending*> queue_;
+  bool journal_running_ = false;
+  bool closing_ = false;
+  Status failed_;
+  std::uint64_t next_position_ = 1;
+  WallTimeNs last_time_ns_ = 0;
+  AsyncSemaphore in_flight_{kMaxCommandsInFlight};
+  absl::flat_hash_map<SlotKey, Pending*> by_slot_;  // commands under way, for those that come twice
+  absl::flat_hash_map<std::uint64_t, MonotonicTime> last_seen_;
+  AsyncMutex checkpoint_mutex_;
+  bool checkpoint_due_ = false;
+  std::uint64_t checkpoint_position_ = 0;
+  std::uint64_t checkpoint_ns_ = 0;
+  std::uint64_t command_count_ = 0;
+  TimerId session_timer_;
+  Signal wake_watcher_;
+  TaskScope background_;
+};
+
+}  // namespace shoal::metad
