@@ -8,10 +8,13 @@
 #include <string>
 
 #include "base/async/task.h"
+#include "base/clock.h"
 #include "base/cluster_map.h"
 #include "base/ids.h"
+#include "base/random.h"
 #include "base/result.h"
 #include "proto/metadata.pb.h"
+#include "proto/metadata_api.h"
 
 namespace shoal::client {
 
@@ -37,5 +40,16 @@ class MetadataClient {
   // Fetches a newer map if there is one.
   virtual Task<Status> refresh_cluster_map() = 0;
 };
+
+struct MetadataClientOptions {
+  MetadataApi& api;
+  Executor& executor;
+  Random& random;
+  std::string client_name;  // for people: "s3 127.0.0.1:9000", "fuse /mnt"
+  std::uint32_t slot_count = 256;
+  Duration deadline = std::chrono::seconds(30);  // of one execute() or query() in all
+};
+// Belongs to options.executor. close() must have returned before it is destroyed, unless connect() never succeeded.
+std::unique_ptr<MetadataClient> make_metadata_client(MetadataClientOptions options);
 
 }  // namespace shoal::client

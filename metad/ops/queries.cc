@@ -181,7 +181,13 @@ Status answer_file_query(State& state, const proto::Query& query, proto::QueryRe
       return OkStatus();
     }
     case proto::Query::kOpenFile: return open_file(state, query, reply->mutable_entry());
-    case proto::Query::kCloseFile: close_file(state, query.close_file().inode(), query.session()); return OkStatus();
+    case proto::Query::kCloseFile: {
+      // The attributes tell whether it was the last hold on an unlinked file.
+      close_file(state, query.close_file().inode(), query.session());
+      const Inode* inode = state.find(query.close_file().inode());
+      if (inode != nullptr) *reply->mutable_entry()->mutable_attributes() = state.attributes_of(*inode);
+      return OkStatus();
+    }
     default: return NotSupportedError("query " + std::to_string(query.op_case()) + " is not known here");
   }
 }
