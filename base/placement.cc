@@ -1,6 +1,7 @@
 #include "base/placement.h"
 
 #include <algorithm>
+#include <bit>
 #include <map>
 
 namespace shoal {
@@ -57,6 +58,30 @@ Result<PlacementResult> make_placement_groups(const std::vector<DriveInfo>& driv
   }
   result.warning = host_warning(drives, code);
   return result;
+}
+
+std::vector<PlacementGroup> make_fallback_groups(const std::vector<DriveInfo>& drives, const CodeShape& code,
+                                                 PgId first_id) {
+  constexpr std::size_t kMaxDrives = 16;
+  std::vector<PlacementGroup> groups;
+  const std::vector<DriveId> order = interleave_hosts(drives);
+  if (order.size() > kMaxDrives) return groups;
+  for (std::uint32_t lost = 1; lost < 1U << order.size(); ++lost) {
+    const auto lost_count = static_cast<std::size_t>(std::popcount(lost));
+    const std::size_t left = order.size() - lost_count;
+    if (lost_count > code.m || left >= static_cast<std::size_t>(code.width()) || left <= code.m) continue;
+    PlacementGroup group;
+    group.id = PgId(first_id.value() + static_cast<std::uint32_t>(groups.size()));
+    group.code = {static_cast<std::uint8_t>(left - code.m), code.m, code.matrix};
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      if ((lost >> i & 1) == 0) group.drives.push_back(order[i]);
+    }
+    // The columns' roles turn from group to group here too.
+    const auto turn = static_cast<std::ptrdiff_t>(groups.size() % group.drives.size());
+    std::rotate(group.drives.begin(), group.drives.begin() + turn, group.drives.end());
+    groups.push_back(std::move(group));
+  }
+  return groups;
 }
 
 }  // namespace shoal

@@ -21,4 +21,10 @@ struct PlacementResult {
 Result<PlacementResult> make_placement_groups(const std::vector<DriveInfo>& drives, const CodeShape& code,
                                               std::uint32_t count, PgId first_id);
 
+// Groups of narrower codes with the same number of parity columns, for when so many of the drives are lost that no group
+// of `code` is whole: one for each set of up to m lost drives that leaves fewer than code.width(). Few drives only: more
+// than 16 give none, because there the ordinary groups leave a choice.
+std::vector<PlacementGroup> make_fallback_groups(const std::vector<DriveInfo>& drives, const CodeShape& code,
+                                                 PgId first_id);
+
 }  // namespace shoal

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/cluster_map.h"
@@ -51,7 +52,11 @@ class ClusterDirectory {
   static Result<ClusterDirectory> open(const std::string& path);
 
   ClusterDirectory(ClusterDirectory&& other) noexcept;
-  ClusterDirectory& operator=(ClusterDirectory&&) = delete;
+  ClusterDirectory& operator=(ClusterDirectory&& other) noexcept {
+    std::swap(path_, other.path_);
+    std::swap(lock_fd_, other.lock_fd_);
+    return *this;
+  }
   ~ClusterDirectory();
 
   const std::string& path() const { return path_; }

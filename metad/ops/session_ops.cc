@@ -15,20 +15,27 @@ void close_pack(State& state, std::uint64_t id, PackEntry& pack) {
   state.note_pack(id);
 }
 
-// The next group whose drives are all up and not to be avoided; null if there is none.
+bool is_usable(const State& state, const PlacementGroup& group, const proto::LeasePacks& op) {
+  return std::all_of(group.drives.begin(), group.drives.end(), [&](DriveId id) {
+    const DriveInfo* drive = state.cluster_map.drive(id);
+    const auto& avoid = op.avoid_drives();
+    return drive != nullptr && drive->state == DriveState::kUp &&
+           std::find(avoid.begin(), avoid.end(), id.value()) == avoid.end();
+  });
+}
+
+// The next group whose drives are all up and not to be avoided, of the widest code that has one; null if there is none.
 const PlacementGroup* pick_group(State& state, const proto::LeasePacks& op) {
   const auto& groups = state.cluster_map.groups;
-  for (std::size_t tried = 0; tried < groups.size(); ++tried) {
-    const PlacementGroup& group = groups[state.globals.next_group++ % groups.size()];
-    const bool usable = std::all_of(group.drives.begin(), group.drives.end(), [&](DriveId id) {
-      const DriveInfo* drive = state.cluster_map.drive(id);
-      const auto& avoid = op.avoid_drives();
-      return drive != nullptr && drive->state == DriveState::kUp &&
-             std::find(avoid.begin(), avoid.end(), id.value()) == avoid.end();
-    });
-    if (usable) return &group;
+  int widest = 0;
+  for (const PlacementGroup& group : groups) {
+    if (group.code.k > widest && is_usable(state, group, op)) widest = group.code.k;
   }
-  return nullptr;
+  if (widest == 0) return nullptr;
+  while (true) {
+    const PlacementGroup& group = groups[state.globals.next_group++ % groups.size()];
+    if (group.code.k == widest && is_usable(state, group, op)) return &group;
+  }
 }
 
 }  // namespace

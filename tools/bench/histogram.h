@@ -36,7 +36,7 @@ class Histogram {
   static constexpr int kSubBits = 6;
   static std::size_t index_of(std::uint64_t value) {
     if (value < (1U << kSubBits)) return value;
-    const int shift = std::bit_width(value) - kSubBits - 1;
+    const int shift = static_cast<int>(std::bit_width(value)) - kSubBits - 1;
     return (static_cast<std::size_t>(shift) << kSubBits) + static_cast<std::size_t>(value >> shift);
   }
   static std::uint64_t value_of(std::size_t index) {

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/random.h"

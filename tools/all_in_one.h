@@ -1,0 +1,65 @@
+// AllInOne: a whole cluster in this process. Drives and metadata share one loop, the mount has one, each S3 loop has its
+// own client; calls between loops go through queues instead of gRPC.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/io/event_loop.h"
+#include "base/io/uring_device.h"
+#include "client/client_stack.h"
+#include "fuse/session.h"
+#include "metad/cluster/collector.h"
+#include "metad/service/metadata_server.h"
+#include "proto/rpc/in_process.h"
+#include "storaged/service.h"
+#include "tools/cluster_directory.h"
+
+namespace shoal::tools {
+
+struct AllInOneOptions {
+  std::string mount_point;  // empty: no mount
+  std::function<void()> on_unmounted;
+};
+
+class AllInOne {
+ public:
+  // Opens, or with `fresh` formats, the drives and the metadata of `config` and starts everything. Errors: each names
+  // the part that could not start and why.
+  static Result<std::unique_ptr<AllInOne>> start(const ClusterDirectory& directory, const ClusterConfig& config,
+                                                 bool fresh, AllInOneOptions options);
+  // stop() first.
+  ~AllInOne();
+  // Unmounts, flushes, takes a checkpoint and stops all loops. *Durable:* everything. Idempotent.
+  Status stop();
+
+  // What `shoal status` shows: as one JSON object, or for people.
+  std::string status_json();
+  std::string status_text();
+
+ private:
+  AllInOne() = default;
+  Status start_store(const ClusterDirectory& directory, const ClusterConfig& config, bool fresh);
+  Status publish_map(const ClusterConfig& config);
+  Result<std::unique_ptr<client::ClientStack>> open_client(EventLoop& loop, std::string name);
+  Status start_mount(AllInOneOptions options);
+
+  bool stopped_ = false;
+  std::string data_path_;
+  std::unique_ptr<EventLoop> store_loop_;
+  std::unique_ptr<IoContext> io_;
+  std::unique_ptr<FileDirectory> journal_directory_;
+  std::unique_ptr<storaged::StorageServer> storage_;
+  std::unique_ptr<metad::MetadataServer> metadata_;
+  std::unique_ptr<metad::Collector> collector_;
+  std::unique_ptr<rpc::InProcessStorage> storage_api_;
+  std::unique_ptr<rpc::InProcessMetadata> metadata_api_;
+
+  std::unique_ptr<EventLoop> mount_loop_;
+  std::unique_ptr<client::ClientStack> mount_client_;
+  std::unique_ptr<fuse::FuseSession> mount_;
+};
+
+}  // namespace shoal::tools

@@ -1,0 +1,197 @@
+// shoal bench: loads and their figures.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+#include "tools/bench/s3_load.h"
+#include "tools/cluster_directory.h"
+#include "tools/commands/commands.h"
+#include "tools/control_socket.h"
+#include "tools/json.h"
+
+namespace shoal::tools {
+namespace {
+
+// What our own server spent, read before and after a run.
+struct ServerCounters {
+  double cpu_seconds = 0;
+  std::uint64_t drive_flushes = 0;
+  std::uint64_t journal_flushes = 0;
+  std::uint64_t drives = 0;
+};
+
+// The sum of the numbers behind `key` in our own status text.
+std::uint64_t sum_of(const std::string& json, const std::string& key, std::uint64_t* count) {
+  std::uint64_t sum = 0;
+  const std::string quoted = "\"" + key + "\":";
+  for (std::size_t at = json.find(quoted); at != std::string::npos; at = json.find(quoted, at + 1)) {
+    sum += std::strtoull(json.c_str() + at + quoted.size(), nullptr, 10);
+    if (count != nullptr) ++*count;
+  }
+  return sum;
+}
+
+Result<ServerCounters> read_counters(const ClusterDirectory& directory) {
+  ServerCounters counters;
+  ASSIGN_OR_RETURN(const std::string json, ask_control_socket(directory.run_path() + "/control", "json"));
+  counters.drive_flushes = sum_of(json, "flushes", &counters.drives);
+  counters.journal_flushes = sum_of(json, "journal_flushes", nullptr);
+  ASSIGN_OR_RETURN(const RunningCluster running, directory.running());
+  std::ifstream stat("/proc/" + std::to_string(running.pid) + "/stat");
+  std::string text((std::istreambuf_iterator<char>(stat)), std::istreambuf_iterator<char>());
+  // Fields 14 and 15, counted behind the program's name in parentheses. Source: proc(5).
+  std::istringstream fields(text.substr(text.rfind(')') + 2));
+  std::string skip;
+  for (int i = 3; i < 14; ++i) fields >> skip;
+  double user = 0;
+  double system = 0;
+  fields >> user >> system;
+  counters.cpu_seconds = (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  return counters;
+}
+
+struct BenchOptions {
+  std::string endpoint = "http://127.0.0.1:9000";
+  std::string credentials;
+  std::string data;
+  std::string bucket = "shoal-bench";
+  std::string operation = "put";
+  std::uint64_t size = 4096;
+  std::uint64_t concurrency = 64;
+  double seconds = 10;
+  std::uint64_t objects = 10'000;
+  bool json = false;
+  bool sign_payload = false;
+};
+
+void print_report(const BenchOptions& options, const S3LoadReport& report, const ServerCounters* used) {
+  const double rate = static_cast<double>(report.requests) / report.seconds;
+  const double done = static_cast<double>(std::max<std::uint64_t>(report.requests, 1));
+  if (options.json) {
+    JsonWriter json;
+    json.begin_object();
+    json.field("operation", options.operation);
+    json.field("size_bytes", options.size);
+    json.field("concurrency", options.concurrency);
+    json.field("seconds", report.seconds);
+    json.field("requests", report.requests);
+    json.field("ops_per_second", rate);
+    json.field("bytes_per_second", static_cast<double>(report.bytes) / report.seconds);
+    json.field("p50_us", report.latency_us.percentile(0.5));
+    json.field("p90_us", report.latency_us.percentile(0.9));
+    json.field("p99_us", report.latency_us.percentile(0.99));
+    json.field("p999_us", report.latency_us.percentile(0.999));
+    json.field("errors", report.errors);
+    json.field("mismatches", report.mismatches);
+    json.field("client_cpu_us_per_op", report.client_cpu_seconds * 1e6 / done);
+    if (used != nullptr) {
+      json.field("server_cpu_us_per_op", used->cpu_seconds * 1e6 / done);
+      json.field("flushes_per_op_and_drive",
+                 static_cast<double>(used->drive_flushes) / done / static_cast<double>(used->drives));
+      json.field("journal_flushes_per_op", static_cast<double>(used->journal_flushes) / done);
+    }
+    if (!report.first_error.empty()) json.field("first_error", report.first_error);
+    json.end_object();
+    std::printf("%s\n", json.text().c_str());
+    return;
+  }
+  std::printf("%s %s x %llu: %.0f ops/s, %s/s\n", options.operation.c_str(), format_size(options.size).c_str(),
+              static_cast<unsigned long long>(options.concurrency), rate,
+              format_size(static_cast<std::uint64_t>(static_cast<double>(report.bytes) / report.seconds)).c_str());
+  std::printf("  p50 %llu us, p90 %llu us, p99 %llu us, p99.9 %llu us\n",
+              static_cast<unsigned long long>(report.latency_us.percentile(0.5)),
+              static_cast<unsigned long long>(report.latency_us.percentile(0.9)),
+              static_cast<unsigned long long>(report.latency_us.percentile(0.99)),
+              static_cast<unsigned long long>(report.latency_us.percentile(0.999)));
+  std::printf("  %llu errors (%llu wrong bodies)%s%s\n", static_cast<unsigned long long>(report.errors),
+              static_cast<unsigned long long>(report.mismatches), report.first_error.empty() ? "" : ", first: ",
+              report.first_error.c_str());
+  if (used == nullptr) return;
+  std::printf("  server: %.1f us of CPU, %.3f flushes a drive, %.3f journal flushes per operation\n",
+              used->cpu_seconds * 1e6 / done,
+              static_cast<double>(used->drive_flushes) / done / static_cast<double>(used->drives),
+              static_cast<double>(used->journal_flushes) / done);
+}
+
+// Objects that the operation finds.
+Status prepare(const S3LoadOptions& load) {
+  if (load.operation == S3Operation::kPut) return OkStatus();
+  S3LoadOptions fill = load;
+  fill.operation = S3Operation::kPut;
+  fill.seconds = 0;
+  fill.request_limit = load.object_count;
+  ASSIGN_OR_RETURN(const S3LoadReport report, run_s3_load(fill));
+  if (report.errors > 0) return InternalError("filling the bucket: " + report.first_error);
+  return OkStatus();
+}
+
+int bench_s3(const Arguments& arguments) {
+  BenchOptions options;
+  Config config("shoal bench s3", "Drives any S3 endpoint and verifies what comes back.");
+  config.add("endpoint", &options.endpoint, "http://HOST:PORT");
+  config.add("credentials", &options.credentials, "file with S3 keys in the AWS shared-credentials format");
+  config.add("data", &options.data, "data directory of our own cluster: also CPU and flushes per operation");
+  config.add("bucket", &options.bucket, "bucket to use; made if it is not there");
+  config.add("op", &options.operation, "put, get, head, delete, list or mixed");
+  config.add_size("size", &options.size, "bytes of an object");
+  config.add("concurrency", &options.concurrency, "connections");
+  config.add("seconds", &options.seconds, "how long");
+  config.add("objects", &options.objects, "objects that get, head, delete, list and mixed find");
+  config.add("sign-payload", &options.sign_payload, "sign the SHA-256 of each body");
+  config.add("json", &options.json, "figures as one JSON object");
+  int exit_status = kExitOk;
+  if (!parse_arguments(&config, arguments, &exit_status)) return exit_status;
+  auto operation = parse_operation(options.operation);
+  if (!operation.ok()) return fail(operation.status(), kExitUsage);
+  auto endpoint = parse_endpoint(options.endpoint);
+  if (!endpoint.ok()) return fail(endpoint.status(), kExitUsage);
+  Result<ClusterDirectory> directory = NotFoundError("no --data");
+  if (!options.data.empty()) {
+    directory = ClusterDirectory::open(options.data);
+    if (!directory.ok()) return fail(directory.status());
+    if (options.credentials.empty()) options.credentials = directory->credentials_path();
+  }
+  if (options.credentials.empty()) return fail(InvalidArgumentError("--credentials FILE is needed"), kExitUsage);
+  if (const Status loaded = load_credentials(options.credentials, &*endpoint); !loaded.ok()) return fail(loaded);
+  if (const Status made = ensure_bucket(*endpoint, options.bucket); !made.ok()) return fail(made);
+  S3LoadOptions load;
+  load.endpoint = *endpoint;
+  load.bucket = options.bucket;
+  load.prefix = "run" + std::to_string(getpid()) + "/";
+  load.operation = *operation;
+  load.size_bytes = options.size;
+  load.concurrency = static_cast<unsigned>(options.concurrency);
+  load.seconds = options.seconds;
+  load.object_count = options.objects;
+  load.sign_payload = options.sign_payload;
+  if (const Status prepared = prepare(load); !prepared.ok()) return fail(prepared);
+  Result<ServerCounters> before = NotFoundError("no --data");
+  if (directory.ok()) before = read_counters(*directory);
+  auto report = run_s3_load(load);
+  if (!report.ok()) return fail(report.status());
+  Result<ServerCounters> after = NotFoundError("no --data");
+  if (before.ok()) after = read_counters(*directory);
+  if (after.ok()) {
+    after->cpu_seconds -= before->cpu_seconds;
+    after->drive_flushes -= before->drive_flushes;
+    after->journal_flushes -= before->journal_flushes;
+  }
+  print_report(options, *report, after.ok() ? &*after : nullptr);
+  return report->errors == 0 ? kExitOk : kExitFailed;
+}
+
+}  // namespace
+
+int command_bench(const Arguments& arguments) {
+  if (arguments.empty() || arguments[0] == "--help") {
+    std::printf("Usage: shoal bench s3 [--flag VALUE]...\n\n  s3    drive an S3 endpoint; see shoal bench s3 --help\n");
+    return arguments.empty() ? kExitUsage : kExitOk;
+  }
+  if (arguments[0] == "s3") return bench_s3(Arguments(arguments.begin() + 1, arguments.end()));
+  return fail(NotSupportedError("bench " + arguments[0] + " is not known; there is: s3"), kExitUsage);
+}
+
+}  // namespace shoal::tools

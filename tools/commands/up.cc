@@ -1,0 +1,195 @@
+// shoal up: a whole cluster on this machine.
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+
+#include "base/file_io.h"
+#include "base/log.h"
+#include "tools/all_in_one.h"
+#include "tools/cluster_directory.h"
+#include "tools/commands/commands.h"
+#include "tools/control_socket.h"
+
+namespace shoal::tools {
+namespace {
+
+constexpr int kTrimSeconds = 15;
+constexpr int kKeepHeapBytes = 256 << 20;
+
+struct UpOptions {
+  std::string data;
+  std::string mount;
+  std::string s3 = "127.0.0.1:9000";
+  std::uint64_t drives = 6;
+  std::string code = "4+2";
+  bool processes = false;
+  bool detach = false;
+};
+
+// Tells the parent of a detached start how it went: the parent prints what comes and ends with the last byte.
+class Readiness {
+ public:
+  explicit Readiness(int fd) : fd_(fd) {}
+  void tell(bool ok) {
+    if (fd_ < 0) return;
+    const char status = ok ? 0 : 1;
+    [[maybe_unused]] const ssize_t n = write(fd_, &status, 1);
+    close(std::exchange(fd_, -1));
+  }
+
+ private:
+  int fd_;
+};
+
+Status validate(const UpOptions& options) {
+  if (options.data.empty()) return InvalidArgumentError("--data DIR is needed: where the cluster lives");
+  if (options.processes) {
+    return NotSupportedError("--processes is not available in this version: every part runs in one process");
+  }
+  if (options.drives < 1 || options.drives > 256) return InvalidArgumentError("--drives must be 1 to 256");
+  return OkStatus();
+}
+
+// Waits for SIGINT or SIGTERM, giving idle memory back now and then.
+void wait_for_end(const sigset_t& signals, const std::atomic<bool>& unmounted) {
+  while (!unmounted) {
+    const timespec patience{kTrimSeconds, 0};
+    const int signal = sigtimedwait(&signals, nullptr, &patience);
+    if (signal == SIGINT || signal == SIGTERM) return;
+    if (signal < 0 && errno == EAGAIN) malloc_trim(0);
+  }
+}
+
+void print_ready(const UpOptions& options, const ClusterDirectory& directory, bool made_credentials) {
+  std::printf("Shoal is ready.\n");
+  if (!options.mount.empty()) std::printf("  files        %s\n", options.mount.c_str());
+  if (made_credentials) {
+    auto text = read_file(directory.credentials_path());
+    if (text.ok()) std::printf("  new S3 keys\n%s", text->c_str());
+  }
+  std::printf("  credentials  %s\n", directory.credentials_path().c_str());
+  std::printf("  status       shoal status --data %s\n", directory.path().c_str());
+  std::printf("  stop         shoal down --data %s\n", directory.path().c_str());
+  std::fflush(stdout);
+}
+
+Result<ClusterConfig> load_or_make(const ClusterDirectory& directory, const UpOptions& options, bool* fresh) {
+  *fresh = !directory.has_cluster();
+  if (!*fresh) return directory.load();
+  ASSIGN_OR_RETURN(const CodeShape code, parse_code(options.code));
+  if (options.drives < static_cast<std::uint64_t>(code.width())) {
+    return InvalidArgumentError("code " + options.code + " needs " + std::to_string(code.width()) + " drives, --drives " +
+                                std::to_string(options.drives) + " are too few");
+  }
+  return directory.make_config(code, static_cast<std::uint32_t>(options.drives));
+}
+
+int run(const UpOptions& options, Readiness ready) {
+  const auto give_up = [&](const Status& status) {
+    const int exit_status = fail(status);
+    ready.tell(false);
+    return exit_status;
+  };
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  // Row and request buffers come and go by the megabyte: keeping them costs memory, fetching them anew page faults.
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, kKeepHeapBytes);
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+  auto directory = ClusterDirectory::lock(options.data);
+  if (!directory.ok()) return give_up(directory.status());
+  bool fresh = false;
+  auto config = load_or_make(*directory, options, &fresh);
+  if (!config.ok()) return give_up(config.status());
+  auto made_credentials = directory->ensure_credentials();
+  if (!made_credentials.ok()) return give_up(made_credentials.status());
+  std::atomic<bool> unmounted{false};
+  AllInOneOptions parts;
+  parts.mount_point = options.mount;
+  const pid_t self = getpid();
+  parts.on_unmounted = [&unmounted, self] {
+    unmounted = true;
+    kill(self, SIGTERM);
+  };
+  auto cluster = AllInOne::start(*directory, *config, fresh, std::move(parts));
+  if (!cluster.ok()) return give_up(cluster.status());
+  Status status = fresh ? directory->save(*config) : OkStatus();
+  if (status.ok()) {
+    RunningCluster running;
+    running.pid = static_cast<std::uint64_t>(getpid());
+    running.s3_address = options.s3;
+    status = directory->publish(running);
+  }
+  auto control = ControlSocket::open(directory->run_path() + "/control", [&](const std::string& word) {
+    return word == "json" ? (*cluster)->status_json() : (*cluster)->status_text();
+  });
+  if (status.ok() && !control.ok()) status = control.status();
+  if (!status.ok()) {
+    (void)(*cluster)->stop();
+    return give_up(status);
+  }
+  print_ready(options, *directory, *made_credentials);
+  ready.tell(true);
+  wait_for_end(signals, unmounted);
+  control->reset();
+  status = (*cluster)->stop();
+  directory->unpublish();
+  return status.ok() ? kExitOk : fail(status.with_context("stopping"));
+}
+
+// The child goes on without a terminal; the parent waits until it is ready or has failed.
+int run_detached(const UpOptions& options) {
+  int pipe_fds[2];
+  if (pipe2(pipe_fds, O_CLOEXEC) != 0) return fail(ErrnoError(errno, "pipe"));
+  const pid_t child = fork();
+  if (child < 0) return fail(ErrnoError(errno, "fork"));
+  if (child > 0) {
+    close(pipe_fds[1]);
+    char status = 1;
+    const ssize_t n = read(pipe_fds[0], &status, 1);
+    return n == 1 && status == 0 ? kExitOk : kExitFailed;
+  }
+  close(pipe_fds[0]);
+  setsid();
+  const int null_fd = open("/dev/null", O_RDONLY);
+  if (null_fd >= 0) dup2(null_fd, STDIN_FILENO);
+  // What is printed up to the readiness goes to the terminal; later words are the log's.
+  return run(options, Readiness(pipe_fds[1]));
+}
+
+}  // namespace
+
+int command_up(const Arguments& arguments) {
+  UpOptions options;
+  Config config("shoal up", "Starts a whole cluster on this machine, everything under one directory.");
+  config.add("data", &options.data, "directory of the cluster; made if it is not there");
+  config.add("mount", &options.mount, "also mount the file system there");
+  config.add("s3", &options.s3, "address of the S3 server");
+  config.add("drives", &options.drives, "number of drives of a new cluster");
+  config.add("code", &options.code, "erasure code of a new cluster, data+parity");
+  config.add("processes", &options.processes, "every daemon as its own process");
+  config.add("detach", &options.detach, "go on in the background once ready");
+  int exit_status = kExitOk;
+  if (!parse_arguments(&config, arguments, &exit_status)) return exit_status;
+  const Status valid = validate(options);
+  if (!valid.ok()) return fail(valid, kExitUsage);
+  return options.detach ? run_detached(options) : run(options, Readiness(-1));
+}
+
+}  // namespace shoal::tools

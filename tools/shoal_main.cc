@@ -1,0 +1,51 @@
+// The `shoal` program: shoal COMMAND --flags.
+#include <cstdio>
+#include <functional>
+#include <map>
+
+#include "tools/commands/commands.h"
+
+namespace {
+
+constexpr char kVersion[] = "0.1.0";
+
+constexpr char kUsage[] =
+    "Usage: shoal COMMAND [--flag VALUE]...\n\n"
+    "  up        start a whole cluster on this machine\n"
+    "  down      stop it\n"
+    "  status    show it: drives, space, mounts, memory\n"
+    "  umount    unmount a file system\n"
+    "  bench     loads and their figures\n\n"
+    "shoal COMMAND --help tells the flags.\n";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace shoal::tools;
+  const std::map<std::string, std::function<int(const Arguments&)>> commands{{"up", command_up},
+                                                                             {"down", command_down},
+                                                                             {"status", command_status},
+                                                                             {"umount", command_umount},
+                                                                             {"bench", command_bench}};
+  if (argc < 2) {
+    std::fputs(kUsage, stderr);
+    return kExitUsage;
+  }
+  const std::string name = argv[1];
+  if (name == "--help" || name == "-h" || name == "help") {
+    std::fputs(kUsage, stdout);
+    return kExitOk;
+  }
+  if (name == "--version") {
+    std::printf("shoal %s\n", kVersion);
+    return kExitOk;
+  }
+  const auto found = commands.find(name);
+  if (found != commands.end()) return found->second(Arguments(argv + 2, argv + argc));
+  std::vector<std::string> known;
+  for (const auto& [command, function] : commands) known.push_back(command);
+  const std::string near = shoal::nearest_name(name, known);
+  std::fprintf(stderr, "shoal: command %s is not known%s\n", name.c_str(),
+               near.empty() ? "" : ("; did you mean " + near + "?").c_str());
+  return kExitUsage;
+}
