@@ -18,6 +18,9 @@ inline constexpr std::size_t kMaxCommandBytes = 3 << 20;
 inline constexpr std::uint64_t kCheckpointAfterBytes = 64ULL << 20;
 // A session that is silent for so long is closed.
 inline constexpr std::chrono::seconds kSessionLease{30};
+// An unlinked file stays at least so long, and is then dropped with others.
+inline constexpr std::chrono::seconds kReapInterval{1};
+inline constexpr std::size_t kReapAtOnce = 10'000;
 // How often the collector looks, and how many packs it drops in one round.
 inline constexpr std::chrono::seconds kCollectInterval{5};
 inline constexpr std::uint32_t kCollectPacksPerRound = 256;

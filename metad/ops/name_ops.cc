@@ -85,7 +85,10 @@ Status link_file(State& state, const proto::LinkFile& op, const Context& context
   if (entry.inode != nullptr) return AlreadyExistsError(op.name() + " exists");
   ASSIGN_OR_RETURN(const RawName raw, from_posix_name(op.name()));
   if (raw.is_long || raw.shadowed_file) return NotFoundError(op.name() + " is an escape that names nothing");
-  if (inode->extras != nullptr && inode->link_count == 0) inode->extras->holders.clear();
+  if (inode->extras != nullptr && inode->link_count == 0) {
+    inode->extras->holders.clear();
+    state.unreaped.erase(inode->id);
+  }
   state.add_entry(*parent, entry.key, *inode);
   inode->ctime_ns = context.time_ns;
   modified(state, *parent, context);
@@ -191,6 +194,25 @@ Status rename_file(State& state, const proto::RenameFile& op, const Context& con
   modified(state, *source_parent, context);
   modified(state, *target_parent, context);
   fill_file_reply(state, *source.inode, file);
+  return OkStatus();
+}
+
+Status reap_orphans(State& state, const proto::ReapOrphans& op, const Context& context) {
+  for (const std::uint64_t id : op.inodes()) {
+    Inode* inode = state.find(id);
+    if (inode == nullptr || inode->link_count > 0 || !state.unreaped.contains(id)) continue;
+    state.unreaped.erase(id);
+    std::vector<std::uint64_t>& holders = inode->extras->holders;
+    std::erase(holders, 0);
+    for (const proto::Holder& holder : context.command->holders()) {
+      if (holder.inode() != id) continue;
+      for (const std::uint64_t session : holder.sessions()) {
+        if (state.sessions.contains(session)) holders.push_back(session);
+      }
+    }
+    state.touch(*inode);
+    if (holders.empty()) state.remove_inode(*inode);
+  }
   return OkStatus();
 }
 

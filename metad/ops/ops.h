@@ -13,6 +13,7 @@ Status link_file(State& state, const proto::LinkFile& op, const Context& context
 Status unlink_file(State& state, const proto::UnlinkFile& op, const Context& context, proto::CommandReply* reply);
 Status remove_directory(State& state, const proto::RemoveDirectory& op, const Context& context);
 Status rename_file(State& state, const proto::RenameFile& op, const Context& context, proto::CommandReply* reply);
+Status reap_orphans(State& state, const proto::ReapOrphans& op, const Context& context);
 Status release_orphan(State& state, const proto::ReleaseOrphan& op, const Context& context);
 
 // data_ops.cc

@@ -4,7 +4,6 @@
 #include "proto/wire/convert.h"
 
 namespace shoal::metad {
-
 Task<Result<std::unique_ptr<MetadataServer>>> MetadataServer::open(BlockDirectory& journal_directory,
                                                                    BlockingPool& pool, MetadataOptions options) {
   std::unique_ptr<MetadataServer> server(new MetadataServer(pool, std::move(options)));
@@ -47,6 +46,7 @@ Task<Result<std::unique_ptr<MetadataServer>>> MetadataServer::open(BlockDirector
   const MonotonicTime now = Executor::current()->now();
   for (const SessionId id : machine.sessions()) server->last_seen_[id.value()] = now;
   server->background_.spawn(server->watch_sessions());
+  server->background_.spawn(server->reap_orphans());
   log_info("metad", "open", {{"position", server->next_position_ - 1},
                              {"replayed", server->next_position_ - 1 - *loaded},
                              {"sessions", server->last_seen_.size()}});
@@ -90,7 +90,7 @@ void MetadataServer::stamp(Pending* pending) {
   last_time_ns_ = std::max(last_time_ns_ + 1, Executor::current()->clock().wall_now_ns());
   pending->command.set_time_ns(last_time_ns_);
   pending->command.clear_holders();
-  machine_->stamp(&pending->command);
+  if (pending->command.has_reap_orphans()) machine_->stamp(&pending->command);
   pending->command.SerializeToString(&pending->bytes);
 }
 
@@ -152,6 +152,46 @@ void MetadataServer::apply_batch(const std::vector<Pending*>& batch) {
   }
 }
 
+// An open that comes while a reaping is between journal and state, which was stamped without knowing of it: it is
+// answered once that has been applied.
+Task<void> MetadataServer::settle_open(const proto::Query* query, proto::QueryReply* reply) {
+  while (reaping_) co_await reaped_.wait();
+  proto::Query again;
+  again.mutable_get_attributes()->set_inode(query->open_file().inode());
+  proto::QueryReply now;
+  machine_->query(again, &now);
+  if (now.status().code() == 0) co_return;
+  proto::Query close;
+  close.set_session(query->session());
+  close.mutable_close_file()->set_inode(query->open_file().inode());
+  proto::QueryReply closed;
+  machine_->query(close, &closed);
+  *reply = std::move(now);
+}
+
+// Files without a name go a second or two after they lost it, in batches.
+Task<void> MetadataServer::reap_orphans() {
+  std::vector<InodeId> seen;
+  while (!closing_) {
+    reap_timer_ = Executor::current()->schedule_at(Executor::current()->now() + kReapInterval,
+                                                   [this] { wake_reaper_.notify_all(); });
+    co_await wake_reaper_.wait();
+    if (closing_) break;
+    for (std::size_t at = 0; at < seen.size() && !closing_; at += kReapAtOnce) {
+      proto::Command command;
+      for (std::size_t i = at; i < std::min(seen.size(), at + kReapAtOnce); ++i) {
+        command.mutable_reap_orphans()->add_inodes(seen[i].value());
+      }
+      reaping_ = true;
+      const auto reaped = co_await execute(std::move(command), MonotonicTime::max());
+      reaping_ = false;
+      reaped_.notify_all();
+      if (!reaped.ok()) log_warning("metad", "reaping failed", {{"status", reaped.status()}});
+    }
+    seen = machine_->orphans();
+  }
+}
+
 Task<Result<proto::QueryReply>> MetadataServer::query(proto::Query query, MonotonicTime) {
   if (closing_) co_return UnavailableError("the metadata daemon is stopping");
   if (query.session() != 0) {
@@ -166,6 +206,7 @@ Task<Result<proto::QueryReply>> MetadataServer::query(proto::Query query, Monoto
   }
   proto::QueryReply reply;
   machine_->query(query, &reply);
+  if (query.has_open_file() && reaping_ && reply.status().code() == 0) co_await settle_open(&query, &reply);
   if (reply.has_metadata_status()) {
     proto::MetadataStatus* status = reply.mutable_metadata_status();
     status->set_journal_position(next_position_ - 1);
@@ -237,7 +278,9 @@ Task<void> MetadataServer::watch_sessions() {
 Task<Status> MetadataServer::close() {
   if (std::exchange(closing_, true)) co_return OkStatus();
   Executor::current()->cancel(session_timer_);
+  Executor::current()->cancel(reap_timer_);
   wake_watcher_.notify_all();
+  wake_reaper_.notify_all();
   co_await background_.join();
   if (!failed_.ok()) co_return failed_;
   co_return co_await checkpoint();

@@ -60,7 +60,9 @@ class MetadataServer final : public MetadataApi {
   void apply_batch(const std::vector<Pending*>& batch);
   Task<void> checkpoint_in_background();
   Task<void> watch_sessions();
+  Task<void> reap_orphans();
   void stamp(Pending* pending);
+  Task<void> settle_open(const proto::Query* query, proto::QueryReply* reply);
 
   BlockingPool& pool_;
   MetadataOptions options_;
@@ -74,6 +76,10 @@ class MetadataServer final : public MetadataApi {
   std::uint64_t next_position_ = 1;
   WallTimeNs last_time_ns_ = 0;
   AsyncSemaphore in_flight_{kMaxCommandsInFlight};
+  bool reaping_ = false;
+  Signal reaped_;
+  TimerId reap_timer_;
+  Signal wake_reaper_;
   absl::flat_hash_map<SlotKey, Pending*> by_slot_;  // commands under way, for those that come twice
   absl::flat_hash_map<std::uint64_t, MonotonicTime> last_seen_;
   AsyncMutex checkpoint_mutex_;

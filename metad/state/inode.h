@@ -19,7 +19,7 @@ struct InodeExtras {
   std::string symlink_target;
   std::uint64_t device = 0;
   absl::btree_map<std::string, std::string> xattrs;
-  std::vector<std::uint64_t> holders;  // sessions that keep an unlinked inode
+  std::vector<std::uint64_t> holders;  // sessions that keep an unlinked inode; 0: not reaped yet
 };
 
 struct Directory {

@@ -14,6 +14,7 @@ namespace {
 class Machine final : public StateMachine {
  public:
   void stamp(proto::Command* command) const override;
+  std::vector<InodeId> orphans() const override;
   proto::CommandReply apply(const proto::Command& command, std::uint64_t position) override;
   const proto::CommandReply* find_reply(const proto::Command& command) const override;
   void query(const proto::Query& query, proto::QueryReply* reply) override;
@@ -38,52 +39,21 @@ class Machine final : public StateMachine {
   std::vector<PendingDentry> loading_;  // dentries whose inodes may come later
 };
 
-// What the command may take the last name of.
-std::vector<const Inode*> possible_victims(State& state, const proto::Command& command) {
-  std::vector<const Inode*> victims;
-  const auto by_name = [&](std::uint64_t parent, const std::string& name) {
-    Inode* directory = state.find(parent);
-    if (directory == nullptr || !directory->is_directory()) return;
-    auto entry = state.resolve(*directory, name);
-    if (entry.ok() && entry->inode != nullptr) victims.push_back(entry->inode);
-  };
-  const auto by_key = [&](const std::string& bucket_name, const std::string& key) {
-    Inode* bucket = state.find_bucket(bucket_name);
-    if (bucket == nullptr) return;
-    const Inode* inode = state.find_object(*bucket, key);
-    if (inode != nullptr) victims.push_back(inode);
-  };
-  switch (command.op_case()) {
-    case proto::Command::kUnlinkFile: by_name(command.unlink_file().parent(), command.unlink_file().name()); break;
-    case proto::Command::kRemoveDirectory:
-      by_name(command.remove_directory().parent(), command.remove_directory().name());
-      break;
-    case proto::Command::kRenameFile:
-      by_name(command.rename_file().target_parent(), command.rename_file().target_name());
-      break;
-    case proto::Command::kPutObject: by_key(command.put_object().bucket(), command.put_object().key()); break;
-    case proto::Command::kCopyObject: by_key(command.copy_object().bucket(), command.copy_object().key()); break;
-    case proto::Command::kCompleteUpload:
-      by_key(command.complete_upload().bucket(), command.complete_upload().key());
-      break;
-    case proto::Command::kDeleteObjects:
-      for (const std::string& key : command.delete_objects().keys()) by_key(command.delete_objects().bucket(), key);
-      break;
-    default: break;
-  }
-  return victims;
-}
-
 void Machine::stamp(proto::Command* command) const {
-  if (state_.open_files.empty()) return;
-  for (const Inode* inode : possible_victims(state_, *command)) {
-    const auto open = state_.open_files.find(inode->id);
+  for (const std::uint64_t inode : command->reap_orphans().inodes()) {
+    const auto open = state_.open_files.find(inode);
     if (open == state_.open_files.end() || open->second.empty()) continue;
     proto::Holder* holder = command->add_holders();
-    holder->set_inode(inode->id);
+    holder->set_inode(inode);
     for (const auto& [session, count] : open->second) holder->add_sessions(session);
     std::sort(holder->mutable_sessions()->begin(), holder->mutable_sessions()->end());
   }
+}
+
+std::vector<InodeId> Machine::orphans() const {
+  std::vector<InodeId> ids;
+  for (const std::uint64_t id : state_.unreaped) ids.emplace_back(id);
+  return ids;
 }
 
 proto::CommandReply Machine::apply(const proto::Command& command, std::uint64_t position) {
@@ -145,6 +115,7 @@ Status Machine::run(const proto::Command& command, const Context& context, proto
     case proto::Command::kPackDeleted: return pack_deleted(state_, command.pack_deleted());
     case proto::Command::kRowsDeleted: return rows_deleted(state_, command.rows_deleted());
     case proto::Command::kSetClusterMap: return set_cluster_map(state_, command.set_cluster_map());
+    case proto::Command::kReapOrphans: return reap_orphans(state_, command.reap_orphans(), context);
     default: return run_file(command, context, reply);
   }
 }

@@ -70,7 +70,10 @@ Status read_inode(State* state, std::string_view key, std::string_view value) {
   if (!record.symlink_target().empty()) inode->need_extras().symlink_target = record.symlink_target();
   if (attributes.device() != 0) inode->need_extras().device = attributes.device();
   for (const auto& [name, xattr] : record.xattrs()) inode->need_extras().xattrs[name] = xattr;
-  for (const std::uint64_t holder : record.holders()) inode->need_extras().holders.push_back(holder);
+  for (const std::uint64_t holder : record.holders()) {
+    inode->need_extras().holders.push_back(holder);
+    if (holder == 0) state->unreaped.insert(inode->id);
+  }
   if (inode->id != kRootInode.value()) ++state->inode_count;
   auto& slot = state->inodes[inode->id % State::kShards][inode->id];
   slot = std::move(inode);

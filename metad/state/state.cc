@@ -122,22 +122,20 @@ bool State::drop_link(Inode& inode, const Context& context) {
   inode.ctime_ns = context.time_ns;
   touch(inode);
   if (inode.is_directory() ? inode.link_count > 1 : inode.link_count > 0) return false;
-  for (const proto::Holder& holder : context.command->holders()) {
-    if (holder.inode() != inode.id || holder.sessions_size() == 0) continue;
-    for (const std::uint64_t session : holder.sessions()) {
-      if (sessions.contains(session)) inode.need_extras().holders.push_back(session);
-    }
-    if (inode.is_directory()) inode.link_count = 0;
-    if (inode.extras != nullptr && !inode.extras->holders.empty()) return true;
+  if (inode.is_directory()) {
+    remove_inode(inode);
+    return false;
   }
-  remove_inode(inode);
-  return false;
+  inode.need_extras().holders.push_back(0);
+  unreaped.insert(inode.id);
+  return true;
 }
 
 void State::remove_inode(Inode& inode) {
   for (const Extent& extent : inode.extents) release(extent);
   if (inode.is_directory()) --directory_count;
   --inode_count;
+  unreaped.erase(inode.id);
   touch(inode);
   inodes[inode.id % kShards].erase(inode.id);
 }

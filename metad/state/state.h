@@ -83,8 +83,8 @@ class State {
   Result<Inode*> need(std::uint64_t id);
   Result<Inode*> need_directory(std::uint64_t id);
   Inode& create_inode(proto::FileType type, std::uint32_t mode, const proto::Identity& owner, const Context& context);
-  // The inode has lost a name. With none left it goes, unless a session holds it open.
-  // Returns whether it lives on as an orphan.
+  // The inode has lost a name. A directory with none left goes; a file waits to be reaped, because somebody may have it
+  // open. Returns whether it lives on as an orphan.
   bool drop_link(Inode& inode, const Context& context);
   void remove_inode(Inode& inode);
   void touch(const Inode& inode);  // notes the record
@@ -155,6 +155,8 @@ class State {
   proto::ClusterMapProto cluster_map_proto;
   // Not journaled: who holds which inode open, and how often.
   absl::flat_hash_map<std::uint64_t, absl::flat_hash_map<std::uint64_t, std::uint32_t>> open_files;
+
+  absl::flat_hash_set<std::uint64_t> unreaped;  // derived: inodes whose holders name 0
 
   absl::flat_hash_set<std::string> changed_;
 

@@ -22,9 +22,12 @@ class StateMachine {
  public:
   virtual ~StateMachine() = default;
 
-  // Adds to `command`, before it is journaled, what applying it needs and the state does not keep: who holds open what
-  // it may unlink (Command.holders).
+  // Adds to a ReapOrphans command, before it is journaled, who holds its inodes open now (Command.holders): that is not
+  // part of the state.
   virtual void stamp(proto::Command* command) const = 0;
+  // Inodes without a name that wait to be reaped. They stay for a while, so that an open that was on its way when the
+  // name went still finds its file.
+  virtual std::vector<InodeId> orphans() const = 0;
   // Applies the command that the journal holds at `position` (1, 2, 3, ...).
   virtual proto::CommandReply apply(const proto::Command& command, std::uint64_t position) = 0;
   // The reply of a command that was applied before and came again; null if (session, slot, sequence) is new. An older
