@@ -145,7 +145,9 @@ Task<Result<proto::CommandReply>> Client::execute(proto::Command command) {
     }
     outcome = status;
     // A command refused because its session is gone was not run: it may go again under a new one.
-    if (status.code() != StatusCode::kFenced || closing_ || !co_await session_is_lost(session)) break;
+    if (status.code() != StatusCode::kFenced || closing_) break;
+    const bool lost = co_await session_is_lost(session);
+    if (!lost) break;
     const Status renewed = co_await renew_session(session);
     if (!renewed.ok()) break;
   }

@@ -50,7 +50,8 @@ Result<std::unique_ptr<AllInOne>> AllInOne::start(const ClusterDirectory& direct
   std::unique_ptr<AllInOne> cluster(new AllInOne());
   cluster->data_path_ = directory.path();
   Status started = cluster->start_store(directory, config, fresh);
-  if (started.ok() && !options.mount_point.empty()) started = cluster->start_mount(std::move(options));
+  if (started.ok() && !options.s3_address.empty()) started = cluster->start_s3(directory, options);
+  if (started.ok() && !options.mount_point.empty()) started = cluster->start_mount(options);
   if (started.ok()) return cluster;
   const Status stopped = cluster->stop();
   if (!stopped.ok()) log_error("shoal", "stopping after a failed start", {{"status", stopped}});
@@ -120,7 +121,21 @@ Result<std::unique_ptr<client::ClientStack>> AllInOne::open_client(EventLoop& lo
                              std::move(name)));
 }
 
-Status AllInOne::start_mount(AllInOneOptions options) {
+Status AllInOne::start_s3(const ClusterDirectory& directory, const AllInOneOptions& options) {
+  ASSIGN_OR_RETURN(credentials_, s3compat::load_credentials(directory.credentials_path()));
+  ASSIGN_OR_RETURN(s3_loop_, EventLoop::create("shoal-s3"));
+  s3_loop_->start();
+  ASSIGN_OR_RETURN(s3_client_, open_client(*s3_loop_, "s3 " + options.s3_address));
+  s3compat::S3ServerOptions server;
+  server.address = options.s3_address;
+  ASSIGN_OR_RETURN(s3_, s3compat::S3Server::listen(*s3_loop_, std::move(server), credentials_, s3_client_->objects()));
+  struct Start {
+    static Task<Status> run(s3compat::S3Server* s3) { co_return s3->start(); }
+  };
+  return sync_wait(*s3_loop_, Start::run(s3_.get()));
+}
+
+Status AllInOne::start_mount(const AllInOneOptions& options) {
   ASSIGN_OR_RETURN(mount_loop_, EventLoop::create("shoal-fuse"));
   mount_loop_->start();
   ASSIGN_OR_RETURN(mount_client_, open_client(*mount_loop_, "fuse " + options.mount_point));
@@ -146,6 +161,14 @@ Status AllInOne::stop() {
   }
   mount_.reset();
   mount_client_.reset();
+  if (s3_ != nullptr) sync_wait(*s3_loop_, s3_->stop());
+  if (s3_client_ != nullptr) keep(sync_wait(*s3_loop_, s3_client_->close()), "closing the S3 server's client");
+  if (s3_loop_ != nullptr) {
+    s3_loop_->stop();
+    s3_loop_->join();
+  }
+  s3_.reset();
+  s3_client_.reset();
   if (collector_ != nullptr) sync_wait(*store_loop_, collector_->stop());
   if (metadata_ != nullptr) keep(sync_wait(*store_loop_, metadata_->close()), "closing the metadata");
   if (storage_ != nullptr) sync_wait(*store_loop_, storage_->close());

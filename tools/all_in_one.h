@@ -14,6 +14,7 @@
 #include "metad/cluster/collector.h"
 #include "metad/service/metadata_server.h"
 #include "proto/rpc/in_process.h"
+#include "s3compat/server.h"
 #include "storaged/service.h"
 #include "tools/cluster_directory.h"
 
@@ -22,6 +23,7 @@ namespace shoal::tools {
 struct AllInOneOptions {
   std::string mount_point;  // empty: no mount
   std::function<void()> on_unmounted;
+  std::string s3_address;   // HOST:PORT; empty: no S3 server
 };
 
 class AllInOne {
@@ -44,7 +46,8 @@ class AllInOne {
   Status start_store(const ClusterDirectory& directory, const ClusterConfig& config, bool fresh);
   Status publish_map(const ClusterConfig& config);
   Result<std::unique_ptr<client::ClientStack>> open_client(EventLoop& loop, std::string name);
-  Status start_mount(AllInOneOptions options);
+  Status start_mount(const AllInOneOptions& options);
+  Status start_s3(const ClusterDirectory& directory, const AllInOneOptions& options);
 
   bool stopped_ = false;
   std::string data_path_;
@@ -60,6 +63,11 @@ class AllInOne {
   std::unique_ptr<EventLoop> mount_loop_;
   std::unique_ptr<client::ClientStack> mount_client_;
   std::unique_ptr<fuse::FuseSession> mount_;
+
+  std::unique_ptr<EventLoop> s3_loop_;
+  std::unique_ptr<client::ClientStack> s3_client_;
+  s3compat::Credentials credentials_;
+  std::unique_ptr<s3compat::S3Server> s3_;
 };
 
 }  // namespace shoal::tools

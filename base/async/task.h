@@ -5,7 +5,8 @@
 //  - parameters by value (or pointers to things that outlive the task); never a reference to a temporary;
 //  - no capturing lambda that is itself a coroutine: its captures die with the lambda. Pass them as parameters;
 //  - build an aggregate argument in a named local first, then `co_await f(std::move(local))`;
-//  - no co_await inside ?:, inside && or ||, or inside an initialiser list.
+//  - no co_await inside ?:, inside && or ||, inside an initialiser list, or in the condition of an if or a loop: GCC 12
+//    drops the rest of a loop whose body is `if (!co_await f()) break;`. Name the result, then test it.
 #pragma once
 
 #include <coroutine>

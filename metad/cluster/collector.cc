@@ -39,7 +39,8 @@ Task<std::uint64_t> Collector::collect() {
       after = pack.pack();
       if (pack.state() != proto::PACK_CLOSED || pack.live_bytes() > 0 || stopping_) continue;
       if (dropped >= kCollectPacksPerRound) co_return dropped;
-      if (co_await drop_pack(PackId(pack.pack()), pack.epoch())) ++dropped;
+      const bool gone = co_await drop_pack(PackId(pack.pack()), pack.epoch());
+      if (gone) ++dropped;
     }
   }
   const std::vector<DriveInfo> drives = server_.machine().cluster_map().drives;

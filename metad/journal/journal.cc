@@ -136,7 +136,8 @@ Task<Status> Journal::replay_file(File* file, bool last, std::uint64_t after, co
     const bool ours = header.magic == kBatchMagic && header.uuid == uuid_ && header.generation == file->generation;
     if (ours && header.format_version > kJournalFormatVersion) co_return NotSupportedError("a newer journal format");
     if (!ours || !verifies(bytes, header)) {
-      if (co_await batch_follows(file, offset + kPageSize)) {
+      const bool damaged = co_await batch_follows(file, offset + kPageSize);
+      if (damaged) {
         co_return damage(offset, "a batch does not verify although a later one does");
       }
       break;

@@ -162,7 +162,8 @@ Task<Result<std::vector<Record>>> Drive::scan_segment(Segment& segment) {
     page = end;
   }
   segment.next_page = page;
-  if (!last.empty() && !co_await payload_verifies(segment, last)) {
+  const bool whole = co_await payload_verifies(segment, last);
+  if (!whole) {
     // Its writer was never told that it was durable.
     log_info("storaged", "a torn batch is the end of the log",
              {{"segment", segment.device->name()}, {"page", last.front().batch_page}});

@@ -168,7 +168,7 @@ class Cluster:
 
         access, secret = self.credentials()
         settings = dict(retries={"max_attempts": 1}, connect_timeout=10, read_timeout=120,
-                        s3={"addressing_style": "path"})
+                        s3={"addressing_style": "path"}, signature_version="s3v4")
         settings.update(config)
         return boto3.client("s3", endpoint_url=self.endpoint, aws_access_key_id=access,
                             aws_secret_access_key=secret, region_name="us-east-1", config=Config(**settings))

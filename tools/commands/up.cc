@@ -70,6 +70,7 @@ void wait_for_end(const sigset_t& signals, const std::atomic<bool>& unmounted) {
 
 void print_ready(const UpOptions& options, const ClusterDirectory& directory, bool made_credentials) {
   std::printf("Shoal is ready.\n");
+  if (!options.s3.empty()) std::printf("  S3           http://%s\n", options.s3.c_str());
   if (!options.mount.empty()) std::printf("  files        %s\n", options.mount.c_str());
   if (made_credentials) {
     auto text = read_file(directory.credentials_path());
@@ -122,6 +123,7 @@ int run(const UpOptions& options, Readiness ready) {
   std::atomic<bool> unmounted{false};
   AllInOneOptions parts;
   parts.mount_point = options.mount;
+  parts.s3_address = options.s3;
   const pid_t self = getpid();
   parts.on_unmounted = [&unmounted, self] {
     unmounted = true;
