@@ -74,18 +74,19 @@ class HttpServer::BodyReader final : public RequestBody {
  public:
   BodyReader(HttpServer& server, Connection& connection, const HttpRequest& request)
       : server_(server), connection_(connection), remaining_(request.content_length) {
-    wants_continue_ = remaining_ > 0 && strcasecmp(request.header("expect").c_str(), "100-continue") == 0;
+    // Also before an empty body: botocore loses count of its answers otherwise.
+    wants_continue_ = strcasecmp(request.header("expect").c_str(), "100-continue") == 0;
   }
   std::uint64_t remaining() const override { return remaining_; }
   // The client has not sent its body and waits to hear whether it should.
-  bool is_held_back() const { return wants_continue_; }
+  bool is_held_back() const { return wants_continue_ && remaining_ > 0; }
 
   Task<Result<Buffer>> next() override {
-    if (remaining_ == 0) co_return Buffer();
     if (std::exchange(wants_continue_, false)) {
       const bool sent = co_await server_.send_all(&connection_, "HTTP/1.1 100 Continue\r\n\r\n", {});
       if (!sent) co_return gone();
     }
+    if (remaining_ == 0) co_return Buffer();
     const std::size_t wanted = std::min<std::uint64_t>(remaining_, kMaxColumnBytes);
     co_await server_.body_bytes_.acquire(wanted);
     Buffer piece = Buffer::allocate(wanted);
