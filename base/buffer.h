@@ -1,7 +1,8 @@
-// Buffer: a slice of reference-counted, page-aligned bytes. Copying a Buffer shares the bytes; slicing is free. The
-// first byte of a fresh Buffer is aligned for O_DIRECT and its allocation is a whole number of pages, so it may be
-// padded in place. The bytes are written by the one who allocated them, before they are shared; after that they are
-// read-only by convention. Reference counts are atomic: a Buffer may be handed to another thread.
+// Buffer: a slice of reference-counted, page-aligned bytes. Copying a Buffer shares the bytes;
+// slicing is free. The first byte of a fresh Buffer is aligned for O_DIRECT and its allocation is a
+// whole number of pages, so it may be padded in place. The bytes are written by the one who
+// allocated them, before they are shared; after that they are read-only by convention. Reference
+// counts are atomic: a Buffer may be handed to another thread.
 #pragma once
 
 #include <cstddef>
@@ -15,13 +16,18 @@ namespace shoal {
 
 inline constexpr std::size_t kPageSize = 4096;
 
-constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) { return (value + unit - 1) / unit * unit; }
-constexpr std::uint64_t round_down(std::uint64_t value, std::uint64_t unit) { return value / unit * unit; }
+constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+constexpr std::uint64_t round_down(std::uint64_t value, std::uint64_t unit) {
+  return value / unit * unit;
+}
 
 class Buffer {
  public:
   Buffer() = default;
-  // `size` uninitialised bytes; capacity is rounded up to kPageSize. Aborts when memory is exhausted.
+  // `size` uninitialised bytes; capacity is rounded up to kPageSize. Aborts when memory is
+  // exhausted.
   static Buffer allocate(std::size_t size);
   static Buffer zeros(std::size_t size);
   static Buffer copy_of(std::span<const std::byte> bytes);
@@ -33,7 +39,8 @@ class Buffer {
   std::byte* mutable_data() { return const_cast<std::byte*>(data_); }
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
-  // Bytes from data() to the end of the allocation (0 extra for wrapped bytes): how far it may be grown in place.
+  // Bytes from data() to the end of the allocation (0 extra for wrapped bytes): how far it may be
+  // grown in place.
   std::size_t capacity() const { return capacity_; }
   // size <= capacity(). Bytes past the old size are as they were.
   void resize(std::size_t size);

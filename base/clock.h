@@ -1,4 +1,5 @@
-// Clock: the only way to learn the time, so that a test can move it. The system clock is read in clock.cc alone.
+// Clock: the only way to learn the time, so that a test can move it. The system clock is read in
+// clock.cc alone.
 #pragma once
 
 #include <chrono>

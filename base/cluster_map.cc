@@ -7,7 +7,8 @@ namespace {
 
 template <typename Row, typename Key>
 const Row* find_by_id(const std::vector<Row>& rows, Key id) {
-  const auto found = std::lower_bound(rows.begin(), rows.end(), id, [](const Row& row, Key key) { return row.id < key; });
+  const auto found = std::lower_bound(rows.begin(), rows.end(), id,
+                                      [](const Row& row, Key key) { return row.id < key; });
   return found != rows.end() && found->id == id ? &*found : nullptr;
 }
 

@@ -62,18 +62,27 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
 }
 
 Result<std::uint64_t> parse_size(std::string_view text) {
-  constexpr std::array<std::pair<std::string_view, int>, 9> kUnits{
-      {{"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"TiB", 40}, {"K", 10}, {"M", 20}, {"G", 30}, {"T", 40}, {"B", 0}}};
+  constexpr std::array<std::pair<std::string_view, int>, 9> kUnits{{{"KiB", 10},
+                                                                    {"MiB", 20},
+                                                                    {"GiB", 30},
+                                                                    {"TiB", 40},
+                                                                    {"K", 10},
+                                                                    {"M", 20},
+                                                                    {"G", 30},
+                                                                    {"T", 40},
+                                                                    {"B", 0}}};
   std::uint64_t number = 0;
   for (const auto& [unit, shift] : kUnits) {
     if (!text.ends_with(unit)) continue;
-    if (parse_whole(text.substr(0, text.size() - unit.size()), &number) && number <= (UINT64_MAX >> shift)) {
+    if (parse_whole(text.substr(0, text.size() - unit.size()), &number) &&
+        number <= (UINT64_MAX >> shift)) {
       return number << shift;
     }
     break;
   }
   if (parse_whole(text, &number)) return number;
-  return InvalidArgumentError("'" + std::string(text) + "' is not a size such as 4096, 4KiB or 64MiB");
+  return InvalidArgumentError("'" + std::string(text) +
+                              "' is not a size such as 4096, 4KiB or 64MiB");
 }
 
 std::string format_size(std::uint64_t bytes) {
@@ -89,7 +98,8 @@ std::string format_size(std::uint64_t bytes) {
   return text;
 }
 
-void Config::declare(std::string name, Kind kind, void* value, std::string help, std::string default_text) {
+void Config::declare(std::string name, Kind kind, void* value, std::string help,
+                     std::string default_text) {
   options_.push_back({canonical(name), kind, value, std::move(help), std::move(default_text)});
 }
 void Config::add(std::string name, std::string* value, std::string help) {
@@ -137,7 +147,8 @@ Status Config::set(const Option& option, const std::string& text, const std::str
   switch (option.kind) {
     case Kind::kString: *static_cast<std::string*>(option.value) = text; break;
     case Kind::kNumber:
-      if (!parse_whole(text, static_cast<std::uint64_t*>(option.value))) return wrong("a whole number");
+      if (!parse_whole(text, static_cast<std::uint64_t*>(option.value)))
+        return wrong("a whole number");
       break;
     case Kind::kReal:
       if (!parse_whole(text, static_cast<double*>(option.value))) return wrong("a number");
@@ -179,7 +190,8 @@ Status Config::load_environment() {
   for (const Option& option : options_) {
     std::string name = "SHOAL_";
     for (const char c : option.name) {
-      name.push_back(c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
+      name.push_back(c == '-' ? '_'
+                              : static_cast<char>(std::toupper(static_cast<unsigned char>(c))));
     }
     const char* value = std::getenv(name.c_str());
     if (value != nullptr) RETURN_IF_ERROR(set(option, value, "environment " + name));
@@ -189,7 +201,8 @@ Status Config::load_environment() {
 
 Status Config::load_flags(const std::vector<std::string>& arguments) {
   for (std::size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i] == "--config" && i + 1 < arguments.size()) RETURN_IF_ERROR(load_file(arguments[i + 1]));
+    if (arguments[i] == "--config" && i + 1 < arguments.size())
+      RETURN_IF_ERROR(load_file(arguments[i + 1]));
   }
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
@@ -227,7 +240,8 @@ std::string Config::help() const {
   std::string text = "Usage: " + program_ + " [--flag VALUE]...";
   if (words_ != nullptr) text += " " + words_name_;
   text += "\n\n" + purpose_ + "\n\n";
-  if (words_ != nullptr && !words_help_.empty()) text += "  " + words_name_ + "  " + words_help_ + "\n";
+  if (words_ != nullptr && !words_help_.empty())
+    text += "  " + words_name_ + "  " + words_help_ + "\n";
   for (const Option& option : options_) {
     std::string left = "  --" + option.name + (option.kind == Kind::kBool ? "" : " VALUE");
     left.resize(std::max<std::size_t>(left.size() + 2, 28), ' ');
@@ -235,7 +249,8 @@ std::string Config::help() const {
     if (!option.default_text.empty()) text += " (default " + option.default_text + ")";
     text += "\n";
   }
-  return text + "  --config FILE             read options from a file of `key = value` lines first\n";
+  return text +
+         "  --config FILE             read options from a file of `key = value` lines first\n";
 }
 
 }  // namespace shoal

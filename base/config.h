@@ -1,6 +1,7 @@
-// Config: typed options, declared once with help and default, set from a file (`key = value` lines, # comments), from
-// the environment (SHOAL_KEY) and from flags (--key VALUE or --key=VALUE); later sources win. A key or flag that is not
-// declared is an error that names the nearest one that is. Dashes and underscores in names are the same.
+// Config: typed options, declared once with help and default, set from a file (`key = value` lines,
+// # comments), from the environment (SHOAL_KEY) and from flags (--key VALUE or --key=VALUE); later
+// sources win. A key or flag that is not declared is an error that names the nearest one that is.
+// Dashes and underscores in names are the same.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,10 @@ namespace shoal {
 
 class Config {
  public:
-  // `program` and `purpose` head the help. Each declaration binds a variable, whose present value is the default.
-  Config(std::string program, std::string purpose) : program_(std::move(program)), purpose_(std::move(purpose)) {}
+  // `program` and `purpose` head the help. Each declaration binds a variable, whose present value
+  // is the default.
+  Config(std::string program, std::string purpose)
+      : program_(std::move(program)), purpose_(std::move(purpose)) {}
 
   void add(std::string name, std::string* value, std::string help);
   void add(std::string name, std::uint64_t* value, std::string help);
@@ -49,7 +52,8 @@ class Config {
     std::string help;
     std::string default_text;
   };
-  void declare(std::string name, Kind kind, void* value, std::string help, std::string default_text);
+  void declare(std::string name, Kind kind, void* value, std::string help,
+               std::string default_text);
   Result<Option*> find(std::string_view name, std::string_view where);
   static Status set(const Option& option, const std::string& text, const std::string& where);
 

@@ -10,7 +10,8 @@
 
 namespace shoal {
 
-// The finished CRC of `bytes`; with `previous`, of what gave `previous` followed by `bytes`. crc32c({}) is 0.
+// The finished CRC of `bytes`; with `previous`, of what gave `previous` followed by `bytes`.
+// crc32c({}) is 0.
 std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t previous = 0);
 std::uint32_t crc32c(const BufferList& list);
 // The CRC of A followed by B, from both CRCs and B's length.

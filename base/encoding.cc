@@ -26,8 +26,8 @@ int base64_value(char c) {
 }
 
 bool is_unreserved(char c) {
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-         c == '_' || c == '~';
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '.' || c == '_' || c == '~';
 }
 
 }  // namespace
@@ -87,7 +87,8 @@ std::optional<std::string> base64_decode(std::string_view text) {
       }
       group = group << 6 | static_cast<std::uint32_t>(value);
     }
-    for (int j = 0; j < 3 - padding; ++j) bytes.push_back(static_cast<char>(group >> (16 - 8 * j) & 255));
+    for (int j = 0; j < 3 - padding; ++j)
+      bytes.push_back(static_cast<char>(group >> (16 - 8 * j) & 255));
   }
   return bytes;
 }

@@ -24,7 +24,9 @@ alignas(64) const std::array<std::byte, kStepBytes> kZeros{};
 Result<std::shared_ptr<const ErasureCode>> ErasureCode::get(const CodeShape& shape) {
   RETURN_IF_ERROR(validate(shape));
   static std::mutex mutex;
-  static std::array<std::array<std::shared_ptr<const ErasureCode>, kMaxParityColumns + 1>, kMaxDataColumns + 1> cache;
+  static std::array<std::array<std::shared_ptr<const ErasureCode>, kMaxParityColumns + 1>,
+                    kMaxDataColumns + 1>
+      cache;
   const std::lock_guard lock(mutex);
   auto& entry = cache[shape.k][shape.m];
   if (entry == nullptr) entry.reset(new ErasureCode(shape));
@@ -37,7 +39,8 @@ ErasureCode::ErasureCode(const CodeShape& shape)
       encode_tables_(std::size_t{32} * shape.k * shape.m) {
   gf_gen_cauchy1_matrix(matrix_.data(), shape.width(), shape.k);
   if (shape.m > 0) {
-    ec_init_tables(shape.k, shape.m, matrix_.data() + std::size_t{shape.k} * shape.k, encode_tables_.data());
+    ec_init_tables(shape.k, shape.m, matrix_.data() + std::size_t{shape.k} * shape.k,
+                   encode_tables_.data());
   }
 }
 
@@ -53,8 +56,9 @@ void ErasureCode::encode(std::span<const std::byte* const> data, std::span<std::
       sources[c] = data[c] == nullptr ? as_uchar(kZeros.data()) : as_uchar(data[c] + at);
     }
     for (std::size_t c = 0; c < shape_.m; ++c) targets[c] = as_uchar(parity[c] + at);
-    ec_encode_data(static_cast<int>(n), shape_.k, shape_.m, const_cast<unsigned char*>(encode_tables_.data()),
-                   sources.data(), targets.data());
+    ec_encode_data(static_cast<int>(n), shape_.k, shape_.m,
+                   const_cast<unsigned char*>(encode_tables_.data()), sources.data(),
+                   targets.data());
   }
 }
 
@@ -102,8 +106,8 @@ Status ErasureCode::reconstruct(std::span<const std::byte* const> have, std::uin
       sources[i] = column == nullptr ? as_uchar(kZeros.data()) : as_uchar(column + at);
     }
     for (std::size_t w = 0; w < out.size(); ++w) targets[w] = as_uchar(out[w] + at);
-    ec_encode_data(static_cast<int>(n), shape_.k, static_cast<int>(wanted.size()), tables.data(), sources.data(),
-                   targets.data());
+    ec_encode_data(static_cast<int>(n), shape_.k, static_cast<int>(wanted.size()), tables.data(),
+                   sources.data(), targets.data());
   }
   return OkStatus();
 }

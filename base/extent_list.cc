@@ -9,7 +9,8 @@ namespace {
 
 // The first extent that ends behind `offset`.
 ExtentList::const_iterator first_behind(const ExtentList& list, std::uint64_t offset) {
-  return std::partition_point(list.begin(), list.end(), [&](const Extent& e) { return e.file_end() <= offset; });
+  return std::partition_point(list.begin(), list.end(),
+                              [&](const Extent& e) { return e.file_end() <= offset; });
 }
 
 }  // namespace
@@ -27,7 +28,8 @@ Extent cut_extent(const Extent& extent, std::uint64_t from, std::uint64_t to) {
   return part;
 }
 
-void punch_extents(ExtentList* list, std::uint64_t from, std::uint64_t to, const DroppedExtent& dropped) {
+void punch_extents(ExtentList* list, std::uint64_t from, std::uint64_t to,
+                   const DroppedExtent& dropped) {
   if (from >= to) return;
   const auto first = first_behind(*list, from) - list->cbegin();
   auto last = first;

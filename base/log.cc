@@ -13,7 +13,8 @@ std::atomic<bool> json_lines{false};
 
 std::shared_ptr<spdlog::logger>& logger() {
   static std::shared_ptr<spdlog::logger> instance = [] {
-    auto made = std::make_shared<spdlog::logger>("shoal", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto made = std::make_shared<spdlog::logger>("shoal",
+                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
     made->set_pattern("%Y-%m-%dT%H:%M:%S.%f%z %v");
     made->flush_on(spdlog::level::warn);
     return made;
@@ -78,7 +79,8 @@ void log_event(LogLevel level, std::string_view component, std::string_view mess
     line.append(level_name(level)).append(" ").append(component).append(": ").append(message);
     for (const LogField& field : fields) {
       line.append(" ").append(field.key).append("=");
-      const bool plain = field.value.find_first_of(" \"\\\n\r\t") == std::string::npos && !field.value.empty();
+      const bool plain =
+          field.value.find_first_of(" \"\\\n\r\t") == std::string::npos && !field.value.empty();
       if (plain) {
         line.append(field.value);
       } else {

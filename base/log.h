@@ -1,5 +1,5 @@
-// Structured logging: one line per event on stderr (or a file), as text or JSON. A thin front of spdlog, so that no
-// other file includes it. Log once, where an error stops. Safe from any thread.
+// Structured logging: one line per event on stderr (or a file), as text or JSON. A thin front of
+// spdlog, so that no other file includes it. Log once, where an error stops. Safe from any thread.
 #pragma once
 
 #include <concepts>

@@ -7,7 +7,8 @@
 namespace shoal {
 namespace {
 
-// Drives in an order in which neighbours are on different hosts as long as possible: one of each host in turn.
+// Drives in an order in which neighbours are on different hosts as long as possible: one of each
+// host in turn.
 std::vector<DriveId> interleave_hosts(const std::vector<DriveInfo>& drives) {
   std::map<std::string, std::vector<DriveId>> by_host;
   for (const DriveInfo& drive : drives) {
@@ -30,23 +31,25 @@ std::string host_warning(const std::vector<DriveInfo>& drives, const CodeShape& 
   const int per_host = (code.width() + host_count - 1) / host_count;
   if (per_host <= 1) return "";
   if (per_host > code.m) {
-    return "a " + to_string(code) + " row has " + std::to_string(per_host) + " columns on one host of " +
-           std::to_string(host_count) + ": drives may fail, but not a whole host";
+    return "a " + to_string(code) + " row has " + std::to_string(per_host) +
+           " columns on one host of " + std::to_string(host_count) +
+           ": drives may fail, but not a whole host";
   }
-  return "a " + to_string(code) + " row has up to " + std::to_string(per_host) + " columns on one host: " +
-         std::to_string(code.m / per_host) + " host(s) may fail";
+  return "a " + to_string(code) + " row has up to " + std::to_string(per_host) +
+         " columns on one host: " + std::to_string(code.m / per_host) + " host(s) may fail";
 }
 
 }  // namespace
 
-Result<PlacementResult> make_placement_groups(const std::vector<DriveInfo>& drives, const CodeShape& code,
-                                              std::uint32_t count, PgId first_id) {
+Result<PlacementResult> make_placement_groups(const std::vector<DriveInfo>& drives,
+                                              const CodeShape& code, std::uint32_t count,
+                                              PgId first_id) {
   RETURN_IF_ERROR(validate(code));
   const std::vector<DriveId> order = interleave_hosts(drives);
   const auto width = static_cast<std::size_t>(code.width());
   if (order.size() < width) {
-    return InvalidArgumentError("code " + to_string(code) + " needs " + std::to_string(width) + " drives, " +
-                                std::to_string(order.size()) + " are up");
+    return InvalidArgumentError("code " + to_string(code) + " needs " + std::to_string(width) +
+                                " drives, " + std::to_string(order.size()) + " are up");
   }
   PlacementResult result;
   for (std::uint32_t g = 0; g < count; ++g) {
@@ -60,8 +63,8 @@ Result<PlacementResult> make_placement_groups(const std::vector<DriveInfo>& driv
   return result;
 }
 
-std::vector<PlacementGroup> make_fallback_groups(const std::vector<DriveInfo>& drives, const CodeShape& code,
-                                                 PgId first_id) {
+std::vector<PlacementGroup> make_fallback_groups(const std::vector<DriveInfo>& drives,
+                                                 const CodeShape& code, PgId first_id) {
   constexpr std::size_t kMaxDrives = 16;
   std::vector<PlacementGroup> groups;
   const std::vector<DriveId> order = interleave_hosts(drives);
@@ -69,7 +72,8 @@ std::vector<PlacementGroup> make_fallback_groups(const std::vector<DriveInfo>& d
   for (std::uint32_t lost = 1; lost < 1U << order.size(); ++lost) {
     const auto lost_count = static_cast<std::size_t>(std::popcount(lost));
     const std::size_t left = order.size() - lost_count;
-    if (lost_count > code.m || left >= static_cast<std::size_t>(code.width()) || left <= code.m) continue;
+    if (lost_count > code.m || left >= static_cast<std::size_t>(code.width()) || left <= code.m)
+      continue;
     PlacementGroup group;
     group.id = PgId(first_id.value() + static_cast<std::uint32_t>(groups.size()));
     group.code = {static_cast<std::uint8_t>(left - code.m), code.m, code.matrix};

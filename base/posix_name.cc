@@ -31,7 +31,8 @@ std::string escape_bytes(std::string_view raw) {
 
 std::string long_name(std::string_view raw, bool is_directory) {
   std::size_t cut = kLongPrefixBytes;
-  while (cut > 0 && (static_cast<unsigned char>(raw[cut]) & 0xc0) == 0x80) --cut;  // not inside a UTF-8 sequence
+  while (cut > 0 && (static_cast<unsigned char>(raw[cut]) & 0xc0) == 0x80)
+    --cut;  // not inside a UTF-8 sequence
   // Escaping may triple the bytes: what does not fit is left to the digest.
   std::string shown = escape_bytes(raw.substr(0, cut));
   while (kEscapePrefix.size() + 2 + shown.size() + 1 + kLongDigits > kMaxPosixName) {
@@ -64,7 +65,8 @@ Result<RawName> malformed(std::string_view name) {
 }
 
 Result<RawName> parse_long(std::string_view name, std::string_view rest) {
-  if (rest.size() < kLongDigits + 1 || rest[rest.size() - kLongDigits - 1] != '~') return malformed(name);
+  if (rest.size() < kLongDigits + 1 || rest[rest.size() - kLongDigits - 1] != '~')
+    return malformed(name);
   const auto prefix = percent_decode(rest.substr(0, rest.size() - kLongDigits - 1), false);
   if (!prefix) return malformed(name);
   return RawName{*prefix, false, true};
@@ -85,7 +87,8 @@ std::string to_posix_name(std::string_view raw, bool is_directory, bool shadowed
 }
 
 Result<RawName> from_posix_name(std::string_view name) {
-  if (name.empty() || name == "." || name == ".." || has_nul(name) || name.find('/') != std::string_view::npos) {
+  if (name.empty() || name == "." || name == ".." || has_nul(name) ||
+      name.find('/') != std::string_view::npos) {
     return InvalidArgumentError("'" + std::string(name) + "' cannot be a file's name");
   }
   if (name.size() > kMaxPosixName) return NameTooLongError("a file's name may have 255 bytes");

@@ -1,4 +1,5 @@
-// Random: injected randomness. SeededRandom (xoshiro256**) repeats from its seed; secure_random_bytes is the kernel's.
+// Random: injected randomness. SeededRandom (xoshiro256**) repeats from its seed;
+// secure_random_bytes is the kernel's.
 #pragma once
 
 #include <array>
@@ -17,7 +18,8 @@ class Random {
   std::uint64_t below(std::uint64_t bound);
 };
 
-// Not thread-safe: one per owner. Source: Blackman and Vigna, xoshiro256** 1.0, seeded through splitmix64.
+// Not thread-safe: one per owner. Source: Blackman and Vigna, xoshiro256** 1.0, seeded through
+// splitmix64.
 class SeededRandom final : public Random {
  public:
   explicit SeededRandom(std::uint64_t seed);

@@ -35,7 +35,9 @@ Result<CodeShape> parse_code(std::string_view text) {
   return InvalidArgumentError("code '" + std::string(text) + "': expected K+M, such as 4+2");
 }
 
-std::string to_string(const CodeShape& code) { return std::to_string(code.k) + "+" + std::to_string(code.m); }
+std::string to_string(const CodeShape& code) {
+  return std::to_string(code.k) + "+" + std::to_string(code.m);
+}
 
 std::uint32_t RowShape::parity_height() const {
   return *std::max_element(heights.begin(), heights.begin() + code.k);
@@ -46,7 +48,8 @@ std::uint32_t RowShape::height(int column) const {
 }
 
 int RowShape::fragment_count() const {
-  const auto filled = std::count_if(heights.begin(), heights.begin() + code.k, [](auto h) { return h > 0; });
+  const auto filled =
+      std::count_if(heights.begin(), heights.begin() + code.k, [](auto h) { return h > 0; });
   return static_cast<int>(filled) + code.m;
 }
 
@@ -54,11 +57,13 @@ Status validate(const RowShape& shape) {
   RETURN_IF_ERROR(validate(shape.code));
   for (std::size_t c = 0; c < kMaxDataColumns; ++c) {
     if (shape.heights[c] > kMaxColumnBytes || (c >= shape.code.k && shape.heights[c] != 0)) {
-      return InvalidArgumentError("row shape: column " + std::to_string(c) + " of a " + to_string(shape.code) +
-                                  " row has height " + std::to_string(shape.heights[c]));
+      return InvalidArgumentError("row shape: column " + std::to_string(c) + " of a " +
+                                  to_string(shape.code) + " row has height " +
+                                  std::to_string(shape.heights[c]));
     }
   }
-  if (shape.parity_height() == 0) return InvalidArgumentError("row shape: every data column is empty");
+  if (shape.parity_height() == 0)
+    return InvalidArgumentError("row shape: every data column is empty");
   return OkStatus();
 }
 

@@ -1,6 +1,6 @@
-// Row layout: how the columns of one row relate. A row has k data columns and m parity columns; data columns differ
-// in height (bytes); parity is as high as the highest; short columns count as zero-extended; an empty data column has
-// no fragment. Pure functions and plain data.
+// Row layout: how the columns of one row relate. A row has k data columns and m parity columns;
+// data columns differ in height (bytes); parity is as high as the highest; short columns count as
+// zero-extended; an empty data column has no fragment. Pure functions and plain data.
 #pragma once
 
 #include <array>

@@ -77,7 +77,8 @@ Status ErrnoError(int err, std::string_view what) {
 }
 
 StatusCode status_code_from_wire(int value) {
-  return value >= 0 && value < kStatusCodeCount ? static_cast<StatusCode>(value) : StatusCode::kInternal;
+  return value >= 0 && value < kStatusCodeCount ? static_cast<StatusCode>(value)
+                                                : StatusCode::kInternal;
 }
 
 }  // namespace shoal

@@ -2,7 +2,8 @@
 
 namespace shoal::client {
 
-ClientStack::ClientStack(MetadataApi& metadata, StorageRouter::Factory storage, Executor& executor, std::string name)
+ClientStack::ClientStack(MetadataApi& metadata, StorageRouter::Factory storage, Executor& executor,
+                         std::string name)
     : random_(secure_random_u64()) {
   MetadataClientOptions options{metadata, executor, random_, std::move(name)};
   metadata_ = make_metadata_client(std::move(options));
@@ -13,9 +14,11 @@ ClientStack::ClientStack(MetadataApi& metadata, StorageRouter::Factory storage, 
   files_ = std::make_unique<PosixStore>(*metadata_, *writer_, *reader_, *router_, executor);
 }
 
-Task<Result<std::unique_ptr<ClientStack>>> ClientStack::open(MetadataApi& metadata, StorageRouter::Factory storage,
+Task<Result<std::unique_ptr<ClientStack>>> ClientStack::open(MetadataApi& metadata,
+                                                             StorageRouter::Factory storage,
                                                              Executor& executor, std::string name) {
-  std::unique_ptr<ClientStack> stack(new ClientStack(metadata, std::move(storage), executor, std::move(name)));
+  std::unique_ptr<ClientStack> stack(
+      new ClientStack(metadata, std::move(storage), executor, std::move(name)));
   CO_RETURN_IF_ERROR(co_await stack->metadata_->connect());
   co_return stack;
 }

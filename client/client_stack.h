@@ -1,5 +1,5 @@
-// ClientStack: everything a door needs on one executor: a session, routing, the data path and both views of the store,
-// made and torn down in order.
+// ClientStack: everything a door needs on one executor: a session, routing, the data path and both
+// views of the store, made and torn down in order.
 #pragma once
 
 #include <memory>
@@ -17,9 +17,10 @@ namespace shoal::client {
 
 class ClientStack {
  public:
-  // On `executor`. `metadata` and what the factory gives outlive the stack. Errors: kUnavailable, kDeadlineExceeded
-  // when metad does not answer.
-  static Task<Result<std::unique_ptr<ClientStack>>> open(MetadataApi& metadata, StorageRouter::Factory storage,
+  // On `executor`. `metadata` and what the factory gives outlive the stack. Errors: kUnavailable,
+  // kDeadlineExceeded when metad does not answer.
+  static Task<Result<std::unique_ptr<ClientStack>>> open(MetadataApi& metadata,
+                                                         StorageRouter::Factory storage,
                                                          Executor& executor, std::string name);
   // Flushes what is dirty, gives the packs back and ends the session. On the executor.
   Task<Status> close();
@@ -31,7 +32,8 @@ class ClientStack {
   ExtentReader& reader() { return *reader_; }
 
  private:
-  ClientStack(MetadataApi& metadata, StorageRouter::Factory storage, Executor& executor, std::string name);
+  ClientStack(MetadataApi& metadata, StorageRouter::Factory storage, Executor& executor,
+              std::string name);
   SeededRandom random_;
   std::unique_ptr<MetadataClient> metadata_;
   std::unique_ptr<StorageRouter> router_;

@@ -49,7 +49,8 @@ void DirtyData::clear() {
   bytes_ = 0;
 }
 
-std::vector<std::pair<std::uint64_t, Buffer>> DirtyData::slice(std::uint64_t from, std::uint64_t to) const {
+std::vector<std::pair<std::uint64_t, Buffer>> DirtyData::slice(std::uint64_t from,
+                                                               std::uint64_t to) const {
   std::vector<std::pair<std::uint64_t, Buffer>> parts;
   auto at = runs_.upper_bound(from);
   if (at != runs_.begin()) --at;

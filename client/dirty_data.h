@@ -1,5 +1,5 @@
-// DirtyData: bytes of a file that were written and are not yet stored, as runs that do not overlap. Buffers are shared,
-// never changed, so a snapshot is cheap.
+// DirtyData: bytes of a file that were written and are not yet stored, as runs that do not overlap.
+// Buffers are shared, never changed, so a snapshot is cheap.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,9 @@ class DirtyData {
   bool empty() const { return runs_.empty(); }
   std::uint64_t bytes() const { return bytes_; }
   // The end of the last run; 0 when empty.
-  std::uint64_t end() const { return runs_.empty() ? 0 : runs_.rbegin()->first + runs_.rbegin()->second.size(); }
+  std::uint64_t end() const {
+    return runs_.empty() ? 0 : runs_.rbegin()->first + runs_.rbegin()->second.size();
+  }
   const Runs& runs() const { return runs_; }
   // The parts of runs that lie in [from, to), cut to it.
   std::vector<std::pair<std::uint64_t, Buffer>> slice(std::uint64_t from, std::uint64_t to) const;
@@ -36,7 +38,8 @@ class DirtyData {
   std::uint64_t bytes_ = 0;
 };
 
-// Adjacent runs put together into pieces of at most `limit` bytes that do not cross multiples of it.
+// Adjacent runs put together into pieces of at most `limit` bytes that do not cross multiples of
+// it.
 std::vector<std::pair<std::uint64_t, Buffer>> coalesce(const DirtyData& data, std::uint64_t limit);
 
 }  // namespace shoal::client

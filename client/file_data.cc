@@ -27,7 +27,9 @@ class Handle final : public FileHandle {
   FileStatePtr state;
 };
 
-FileStatePtr state_of_handle(const FileHandlePtr& file) { return static_cast<Handle*>(file.get())->state; }
+FileStatePtr state_of_handle(const FileHandlePtr& file) {
+  return static_cast<Handle*>(file.get())->state;
+}
 
 }  // namespace
 
@@ -58,7 +60,8 @@ Task<Result<OpenedFile>> PosixStore::open_state(std::uint64_t inode, bool create
   const FileStatePtr state = state_of(InodeId(inode));
   const Attributes& attributes = reply->entry().attributes();
   // Close-to-open: what another client committed before this open is seen from here on.
-  if (state->loaded && state->attributes.data_version() != attributes.data_version()) state->loaded = false;
+  if (state->loaded && state->attributes.data_version() != attributes.data_version())
+    state->loaded = false;
   take_attributes(*state, attributes);
   ++state->handles;
   OpenedFile opened;
@@ -83,7 +86,8 @@ Task<Status> PosixStore::load(FileStatePtr state) {
     if (!reply.ok()) co_return reply.status();
     auto page = wire::extents_from_proto(reply->entry().extents());
     if (!page.ok()) co_return page.status();
-    const bool changed = from > 0 && reply->entry().attributes().data_version() != attributes.data_version();
+    const bool changed =
+        from > 0 && reply->entry().attributes().data_version() != attributes.data_version();
     attributes = reply->entry().attributes();
     if (changed) {  // a commit by another came between two pages
       extents.clear();
@@ -95,7 +99,8 @@ Task<Status> PosixStore::load(FileStatePtr state) {
     if (more) from = extents.back().file_end();
   }
   // A commit of our own may have been applied meanwhile: the newer version counts.
-  if (state->loaded && state->attributes.data_version() > attributes.data_version()) co_return OkStatus();
+  if (state->loaded && state->attributes.data_version() > attributes.data_version())
+    co_return OkStatus();
   state->extents = std::move(extents);
   take_attributes(*state, attributes);
   state->loaded = true;
@@ -115,7 +120,8 @@ Task<Status> PosixStore::revalidate(FileStatePtr state) {
   co_return OkStatus();
 }
 
-Task<Result<BufferList>> PosixStore::read(FileHandlePtr file, std::uint64_t offset, std::uint32_t length) {
+Task<Result<BufferList>> PosixStore::read(FileHandlePtr file, std::uint64_t offset,
+                                          std::uint32_t length) {
   const FileStatePtr state = state_of_handle(file);
   CO_RETURN_IF_ERROR(co_await revalidate(state));
   const std::uint64_t size = state->size();
@@ -128,7 +134,8 @@ Task<Result<BufferList>> PosixStore::read(FileHandlePtr file, std::uint64_t offs
   co_return out;
 }
 
-Task<Result<Buffer>> PosixStore::assemble(FileStatePtr state, std::uint64_t offset, std::uint64_t length) {
+Task<Result<Buffer>> PosixStore::assemble(FileStatePtr state, std::uint64_t offset,
+                                          std::uint64_t length) {
   const std::uint64_t end = offset + length;
   if (!state->loaded) CO_RETURN_IF_ERROR(co_await load(state));
   // One moment's view, before anything is waited for: a flush that ends meanwhile does not matter.
@@ -144,7 +151,8 @@ Task<Result<Buffer>> PosixStore::assemble(FileStatePtr state, std::uint64_t offs
   auto parts = co_await when_all(std::move(reads));
   Buffer whole = Buffer::zeros(length);
   const auto place = [&](std::uint64_t at, const Buffer& bytes) {
-    if (!bytes.empty()) std::memcpy(whole.mutable_data() + (at - offset), bytes.data(), bytes.size());
+    if (!bytes.empty())
+      std::memcpy(whole.mutable_data() + (at - offset), bytes.data(), bytes.size());
   };
   for (std::size_t i = 0; i < parts.size(); ++i) {
     if (!parts[i].ok()) co_return parts[i].status();
@@ -160,7 +168,8 @@ void PosixStore::note_dirty(std::uint64_t before, std::uint64_t after) {
   if (after < before) dirty_less_.notify_all();
 }
 
-Task<Result<std::uint64_t>> PosixStore::write(FileHandlePtr file, std::uint64_t offset, BufferList data, bool append) {
+Task<Result<std::uint64_t>> PosixStore::write(FileHandlePtr file, std::uint64_t offset,
+                                              BufferList data, bool append) {
   const FileStatePtr state = state_of_handle(file);
   while (dirty_bytes_ >= kMaxDirtyBytes) {
     if (!state->write_out_error.ok()) co_return state->write_out_error;
@@ -235,7 +244,8 @@ Task<Status> PosixStore::store_and_commit(FileStatePtr state) {
   co_return committed;
 }
 
-static Task<Result<Extent>> store_piece(PackWriter* writer, std::uint64_t offset, Buffer piece, InodeId inode) {
+static Task<Result<Extent>> store_piece(PackWriter* writer, std::uint64_t offset, Buffer piece,
+                                        InodeId inode) {
   PieceHint hint;
   hint.inode = inode;
   hint.file_offset = offset;
@@ -267,16 +277,19 @@ Task<Result<ExtentList>> PosixStore::store(FileStatePtr state) {
 Task<Status> PosixStore::commit(FileStatePtr state, ExtentList extents) {
   for (std::size_t at = 0; at < extents.size(); at += kCommitExtents) {
     const ExtentList part(extents.begin() + static_cast<std::ptrdiff_t>(at),
-                          extents.begin() + static_cast<std::ptrdiff_t>(std::min(extents.size(), at + kCommitExtents)));
+                          extents.begin() + static_cast<std::ptrdiff_t>(
+                                                std::min(extents.size(), at + kCommitExtents)));
     proto::Command command;
     command.mutable_commit_data()->set_inode(state->inode.value());
     wire::extents_to_proto(part, command.mutable_commit_data()->mutable_extents());
     auto reply = co_await metadata_.execute(std::move(command));
     if (!reply.ok()) co_return reply.status();
     const Attributes& attributes = reply->file().attributes();
-    // If only this commit lies between what we knew and the new version, the extents are known without asking.
+    // If only this commit lies between what we knew and the new version, the extents are known
+    // without asking.
     if (state->loaded && attributes.data_version() == state->attributes.data_version() + 1) {
-      for (const Extent& extent : part) insert_extent(&state->extents, extent, [](const Extent&) {});
+      for (const Extent& extent : part)
+        insert_extent(&state->extents, extent, [](const Extent&) {});
     } else {
       state->loaded = false;
     }
@@ -302,7 +315,8 @@ Task<Status> PosixStore::release(FileHandlePtr file) {
   co_return flushed;
 }
 
-Task<Status> PosixStore::allocate(FileHandlePtr file, int mode, std::uint64_t offset, std::uint64_t length) {
+Task<Status> PosixStore::allocate(FileHandlePtr file, int mode, std::uint64_t offset,
+                                  std::uint64_t length) {
   constexpr int kKnown = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
   const FileStatePtr state = state_of_handle(file);
   if ((mode & ~kKnown) != 0) co_return NotSupportedError("fallocate mode " + std::to_string(mode));
@@ -326,8 +340,10 @@ Task<Status> PosixStore::allocate(FileHandlePtr file, int mode, std::uint64_t of
   co_return OkStatus();
 }
 
-Task<Result<std::uint64_t>> PosixStore::copy_range(FileHandlePtr source, std::uint64_t source_offset,
-                                                   FileHandlePtr target, std::uint64_t target_offset,
+Task<Result<std::uint64_t>> PosixStore::copy_range(FileHandlePtr source,
+                                                   std::uint64_t source_offset,
+                                                   FileHandlePtr target,
+                                                   std::uint64_t target_offset,
                                                    std::uint64_t length) {
   const FileStatePtr from = state_of_handle(source);
   const FileStatePtr to = state_of_handle(target);
@@ -373,7 +389,8 @@ Task<Result<std::uint64_t>> PosixStore::seek(FileHandlePtr file, std::uint64_t o
 Task<Status> PosixStore::flush_all() {
   std::vector<FileStatePtr> open;
   for (const auto& [inode, weak] : files_) {
-    if (FileStatePtr state = weak.lock(); state != nullptr && state->has_dirty()) open.push_back(std::move(state));
+    if (FileStatePtr state = weak.lock(); state != nullptr && state->has_dirty())
+      open.push_back(std::move(state));
   }
   Status first;
   for (const FileStatePtr& state : open) {

@@ -17,7 +17,8 @@ constexpr Duration kFirstBackoff = milliseconds(5);
 constexpr Duration kMaxBackoff = milliseconds(500);
 
 bool is_retryable(const Status& status) {
-  return status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kDeadlineExceeded;
+  return status.code() == StatusCode::kUnavailable ||
+         status.code() == StatusCode::kDeadlineExceeded;
 }
 
 class Client final : public MetadataClient {
@@ -92,11 +93,14 @@ Task<Status> Client::renew_session(std::uint64_t lost_session) {
   co_return co_await open_session();
 }
 
-// Sends until an answer comes or the deadline has passed. The same command gives the same outcome each time.
-Task<Result<proto::CommandReply>> Client::send(const proto::Command* command, MonotonicTime deadline) {
+// Sends until an answer comes or the deadline has passed. The same command gives the same outcome
+// each time.
+Task<Result<proto::CommandReply>> Client::send(const proto::Command* command,
+                                               MonotonicTime deadline) {
   for (int attempt = 0;; ++attempt) {
     const MonotonicTime now = options_.executor.now();
-    auto reply = co_await options_.api.execute(*command, std::min(deadline, now + kAttemptDeadline));
+    auto reply =
+        co_await options_.api.execute(*command, std::min(deadline, now + kAttemptDeadline));
     if (reply.ok() || !is_retryable(reply.status())) co_return reply;
     if (options_.executor.now() >= deadline) {
       co_return DeadlineExceededError("metad gave no answer in time; the last error was: " +
@@ -107,9 +111,11 @@ Task<Result<proto::CommandReply>> Client::send(const proto::Command* command, Mo
 }
 
 Task<void> Client::back_off(int attempt, MonotonicTime deadline) {
-  const Duration most = std::min<Duration>(kMaxBackoff, kFirstBackoff * (1 << std::min(attempt, 10)));
-  const auto jittered = Duration(most.count() / 2 + static_cast<Duration::rep>(options_.random.below(
-                                                        static_cast<std::uint64_t>(most.count() / 2 + 1))));
+  const Duration most =
+      std::min<Duration>(kMaxBackoff, kFirstBackoff * (1 << std::min(attempt, 10)));
+  const auto jittered =
+      Duration(most.count() / 2 + static_cast<Duration::rep>(options_.random.below(
+                                      static_cast<std::uint64_t>(most.count() / 2 + 1))));
   co_await sleep_until(std::min(deadline, options_.executor.now() + jittered));
 }
 
@@ -118,7 +124,8 @@ Task<bool> Client::session_is_lost(std::uint64_t session) {
   proto::Query query;
   query.set_session(session);
   query.mutable_keep_alive();
-  const auto reply = co_await options_.api.query(std::move(query), options_.executor.now() + kAttemptDeadline);
+  const auto reply =
+      co_await options_.api.query(std::move(query), options_.executor.now() + kAttemptDeadline);
   co_return reply.ok() && status_code_from_wire(reply->status().code()) == StatusCode::kFenced;
 }
 
@@ -162,7 +169,8 @@ Task<Result<proto::QueryReply>> Client::query(proto::Query query) {
   for (int attempt = 0;; ++attempt) {
     const std::uint64_t session = session_;
     query.set_session(session);
-    auto reply = co_await options_.api.query(query, std::min(deadline, options_.executor.now() + kAttemptDeadline));
+    auto reply = co_await options_.api.query(
+        query, std::min(deadline, options_.executor.now() + kAttemptDeadline));
     if (reply.ok()) {
       const Status status = wire::status_from_proto(reply->status());
       if (status.ok()) co_return reply;
@@ -194,7 +202,8 @@ Task<Status> Client::refresh_cluster_map() {
 
 Task<void> Client::keep_alive() {
   while (!closing_) {
-    timer_ = options_.executor.schedule_at(options_.executor.now() + lease_ / 3, [this] { wake_.notify_all(); });
+    timer_ = options_.executor.schedule_at(options_.executor.now() + lease_ / 3,
+                                           [this] { wake_.notify_all(); });
     co_await wake_.wait();
     if (closing_) break;
     const Status refreshed = co_await refresh_cluster_map();
@@ -210,7 +219,8 @@ Task<Status> Client::close() {
   if (session_ == 0) co_return OkStatus();
   proto::Command command;
   command.mutable_close_session()->set_session(session_);
-  const auto reply = co_await options_.api.execute(command, options_.executor.now() + kAttemptDeadline);
+  const auto reply =
+      co_await options_.api.execute(command, options_.executor.now() + kAttemptDeadline);
   co_return reply.ok() ? wire::status_from_proto(reply->status()) : reply.status();
 }
 

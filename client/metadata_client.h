@@ -1,6 +1,7 @@
-// MetadataClient: a session with metad. It hands out slots and sequences, sends a command again with the same ones
-// until an answer comes or the deadline has passed (exactly once), keeps the session alive, opens a new one when metad
-// has closed it, and keeps the newest cluster map. Belongs to one executor.
+// MetadataClient: a session with metad. It hands out slots and sequences, sends a command again
+// with the same ones until an answer comes or the deadline has passed (exactly once), keeps the
+// session alive, opens a new one when metad has closed it, and keeps the newest cluster map.
+// Belongs to one executor.
 #pragma once
 
 #include <functional>
@@ -27,13 +28,15 @@ class MetadataClient {
   // Ends the keep-alive and closes the session.
   virtual Task<Status> close() = 0;
 
-  // Runs a command whose op is filled in; session, slot and sequence are set here. A status other than OK in the reply
-  // comes back as the Result's status. Waits for a free slot when all are in use.
+  // Runs a command whose op is filled in; session, slot and sequence are set here. A status other
+  // than OK in the reply comes back as the Result's status. Waits for a free slot when all are in
+  // use.
   virtual Task<Result<proto::CommandReply>> execute(proto::Command command) = 0;
   virtual Task<Result<proto::QueryReply>> query(proto::Query query) = 0;
 
   virtual SessionId session() const = 0;
-  // Grows whenever a new session had to be opened: what belonged to the old one (pack leases, open files) is void.
+  // Grows whenever a new session had to be opened: what belonged to the old one (pack leases, open
+  // files) is void.
   virtual std::uint64_t session_generation() const = 0;
   // The newest map known; never null after connect().
   virtual std::shared_ptr<const ClusterMap> cluster_map() const = 0;
@@ -49,7 +52,8 @@ struct MetadataClientOptions {
   std::uint32_t slot_count = 256;
   Duration deadline = std::chrono::seconds(30);  // of one execute() or query() in all
 };
-// Belongs to options.executor. close() must have returned before it is destroyed, unless connect() never succeeded.
+// Belongs to options.executor. close() must have returned before it is destroyed, unless connect()
+// never succeeded.
 std::unique_ptr<MetadataClient> make_metadata_client(MetadataClientOptions options);
 
 }  // namespace shoal::client

@@ -16,10 +16,13 @@ inline constexpr std::uint64_t kPiecesInFlight = 8;
 
 std::unique_ptr<ObjectWriter> make_object_writer(MetadataClient& metadata, PackWriter& writer);
 
-// `extents` are those that metad sent first; with `more`, the rest is fetched on the way. A body of more than one piece
-// holds its inode open, so that a deletion does not take the bytes away under the reader.
-Task<std::unique_ptr<ObjectReader>> make_object_reader(MetadataClient& metadata, ExtentReader& reader,
-                                                       proto::Attributes attributes, ByteRange range,
-                                                       ExtentList extents, bool more);
+// `extents` are those that metad sent first; with `more`, the rest is fetched on the way. A body of
+// more than one piece holds its inode open, so that a deletion does not take the bytes away under
+// the reader.
+Task<std::unique_ptr<ObjectReader>> make_object_reader(MetadataClient& metadata,
+                                                       ExtentReader& reader,
+                                                       proto::Attributes attributes,
+                                                       ByteRange range, ExtentList extents,
+                                                       bool more);
 
 }  // namespace shoal::client

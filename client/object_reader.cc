@@ -13,7 +13,8 @@ constexpr std::uint64_t kHoleBytes = 1 << 20;  // zeros given at once
 
 using PieceResult = std::shared_ptr<Completion<Result<Buffer>>>;
 
-Task<void> fetch(ExtentReader* reader, Extent extent, std::uint32_t offset, std::uint32_t length, PieceResult out) {
+Task<void> fetch(ExtentReader* reader, Extent extent, std::uint32_t offset, std::uint32_t length,
+                 PieceResult out) {
   out->set(co_await reader->read(extent, offset, length));
 }
 
@@ -22,7 +23,8 @@ Task<void> close_file(MetadataClient* metadata, std::uint64_t inode) {
   query.mutable_close_file()->set_inode(inode);
   const auto reply = co_await metadata->query(std::move(query));
   // Whoever was the last to hold a file without a name says so.
-  if (reply.ok() && reply->entry().attributes().inode() == inode && reply->entry().attributes().link_count() == 0) {
+  if (reply.ok() && reply->entry().attributes().inode() == inode &&
+      reply->entry().attributes().link_count() == 0) {
     proto::Command command;
     command.mutable_release_orphan()->set_inode(inode);
     (void)co_await metadata->execute(std::move(command));
@@ -31,8 +33,8 @@ Task<void> close_file(MetadataClient* metadata, std::uint64_t inode) {
 
 class Reader final : public ObjectReader {
  public:
-  Reader(MetadataClient& metadata, ExtentReader& reader, proto::Attributes attributes, ByteRange range,
-         ExtentList extents, bool more)
+  Reader(MetadataClient& metadata, ExtentReader& reader, proto::Attributes attributes,
+         ByteRange range, ExtentList extents, bool more)
       : metadata_(metadata),
         reader_(reader),
         attributes_(std::move(attributes)),
@@ -82,7 +84,8 @@ class Reader final : public ObjectReader {
         continue;
       }
       auto piece = std::make_shared<Completion<Result<Buffer>>>();
-      const std::uint64_t hole_end = extents_.empty() ? end_ : std::min(end_, extents_.front().file_offset);
+      const std::uint64_t hole_end =
+          extents_.empty() ? end_ : std::min(end_, extents_.front().file_offset);
       if (planned_ < hole_end) {
         const std::uint64_t n = std::min(kHoleBytes, hole_end - planned_);
         piece->set(Buffer::zeros(n));
@@ -90,7 +93,8 @@ class Reader final : public ObjectReader {
       } else {
         const Extent& extent = extents_.front();
         const auto offset = static_cast<std::uint32_t>(planned_ - extent.file_offset);
-        const auto length = static_cast<std::uint32_t>(std::min(end_, extent.file_end()) - planned_);
+        const auto length =
+            static_cast<std::uint32_t>(std::min(end_, extent.file_end()) - planned_);
         spawn(fetch(&reader_, extent, offset, length, piece));
         planned_ += length;
       }
@@ -130,11 +134,14 @@ class Reader final : public ObjectReader {
 
 }  // namespace
 
-Task<std::unique_ptr<ObjectReader>> make_object_reader(MetadataClient& metadata, ExtentReader& reader,
-                                                       proto::Attributes attributes, ByteRange range,
-                                                       ExtentList extents, bool more) {
+Task<std::unique_ptr<ObjectReader>> make_object_reader(MetadataClient& metadata,
+                                                       ExtentReader& reader,
+                                                       proto::Attributes attributes,
+                                                       ByteRange range, ExtentList extents,
+                                                       bool more) {
   const bool many = extents.size() > 1 || more;
-  auto made = std::make_unique<Reader>(metadata, reader, std::move(attributes), range, std::move(extents), more);
+  auto made = std::make_unique<Reader>(metadata, reader, std::move(attributes), range,
+                                       std::move(extents), more);
   if (many) co_await made->hold();
   co_return made;
 }

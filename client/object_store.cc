@@ -1,4 +1,5 @@
-// What is one command or query each. Bodies on their way in and out: object_writer.cc, object_reader.cc.
+// What is one command or query each. Bodies on their way in and out: object_writer.cc,
+// object_reader.cc.
 #include "client/object_store.h"
 
 #include <algorithm>
@@ -35,7 +36,8 @@ Task<Result<std::vector<proto::BucketInfo>>> ObjectStore::list_buckets() {
   query.mutable_list_buckets();
   auto reply = co_await metadata_.query(std::move(query));
   if (!reply.ok()) co_return reply.status();
-  co_return std::vector<proto::BucketInfo>(reply->buckets().buckets().begin(), reply->buckets().buckets().end());
+  co_return std::vector<proto::BucketInfo>(reply->buckets().buckets().begin(),
+                                           reply->buckets().buckets().end());
 }
 
 Task<Status> ObjectStore::create_bucket(std::string name, proto::Identity owner) {
@@ -65,7 +67,8 @@ std::unique_ptr<ObjectWriter> ObjectStore::create_writer(std::uint64_t) {
   return make_object_writer(metadata_, writer_);
 }
 
-Task<Result<ObjectStat>> ObjectStore::head_object(std::string bucket, std::string key, proto::Conditions conditions) {
+Task<Result<ObjectStat>> ObjectStore::head_object(std::string bucket, std::string key,
+                                                  proto::Conditions conditions) {
   proto::Query query;
   proto::GetObject* get = query.mutable_get_object();
   get->set_bucket(std::move(bucket));
@@ -74,12 +77,13 @@ Task<Result<ObjectStat>> ObjectStore::head_object(std::string bucket, std::strin
   auto reply = co_await metadata_.query(std::move(query));
   if (!reply.ok()) co_return reply.status();
   proto::GetObjectReply* object = reply->mutable_object();
-  co_return ObjectStat{std::move(*object->mutable_attributes()), std::move(*object->mutable_object())};
+  co_return ObjectStat{std::move(*object->mutable_attributes()),
+                       std::move(*object->mutable_object())};
 }
 
-Task<Result<ObjectApi::OpenedObject>> ObjectStore::open_object(std::string bucket, std::string key,
-                                                               proto::Conditions conditions,
-                                                               std::optional<RequestedRange> range) {
+Task<Result<ObjectApi::OpenedObject>> ObjectStore::open_object(
+    std::string bucket, std::string key, proto::Conditions conditions,
+    std::optional<RequestedRange> range) {
   proto::Query query;
   proto::GetObject* get = query.mutable_get_object();
   get->set_bucket(std::move(bucket));
@@ -88,7 +92,8 @@ Task<Result<ObjectApi::OpenedObject>> ObjectStore::open_object(std::string bucke
   get->set_with_extents(true);
   if (range && range->first) {
     get->set_offset(*range->first);
-    if (range->last && *range->last >= *range->first) get->set_length(*range->last - *range->first + 1);
+    if (range->last && *range->last >= *range->first)
+      get->set_length(*range->last - *range->first + 1);
   }
   auto reply = co_await metadata_.query(std::move(query));
   if (!reply.ok()) co_return reply.status();
@@ -103,12 +108,14 @@ Task<Result<ObjectApi::OpenedObject>> ObjectStore::open_object(std::string bucke
   }
   auto extents = wire::extents_from_proto(object->extents());
   if (!extents.ok()) co_return extents.status();
-  opened.reader = co_await make_object_reader(metadata_, reader_, opened.stat.attributes, opened.range,
-                                              std::move(*extents), object->more_extents());
+  opened.reader =
+      co_await make_object_reader(metadata_, reader_, opened.stat.attributes, opened.range,
+                                  std::move(*extents), object->more_extents());
   co_return opened;
 }
 
-Task<Result<std::vector<Status>>> ObjectStore::delete_objects(std::string bucket, std::vector<std::string> keys,
+Task<Result<std::vector<Status>>> ObjectStore::delete_objects(std::string bucket,
+                                                              std::vector<std::string> keys,
                                                               proto::Conditions conditions) {
   proto::Command command;
   proto::DeleteObjects* op = command.mutable_delete_objects();
@@ -121,7 +128,8 @@ Task<Result<std::vector<Status>>> ObjectStore::delete_objects(std::string bucket
   for (const proto::StatusProto& status : reply->delete_objects().statuses()) {
     statuses.push_back(wire::status_from_proto(status));
   }
-  if (statuses.size() != keys.size()) co_return InternalError("metad answered for another number of keys");
+  if (statuses.size() != keys.size())
+    co_return InternalError("metad answered for another number of keys");
   co_return statuses;
 }
 

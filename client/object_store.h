@@ -18,10 +18,13 @@ class ObjectStore final : public ObjectApi {
   Task<Status> delete_bucket(std::string name) override;
   Task<Result<proto::BucketInfo>> head_bucket(std::string name) override;
   std::unique_ptr<ObjectWriter> create_writer(std::uint64_t size_hint) override;
-  Task<Result<ObjectStat>> head_object(std::string bucket, std::string key, proto::Conditions conditions) override;
-  Task<Result<OpenedObject>> open_object(std::string bucket, std::string key, proto::Conditions conditions,
+  Task<Result<ObjectStat>> head_object(std::string bucket, std::string key,
+                                       proto::Conditions conditions) override;
+  Task<Result<OpenedObject>> open_object(std::string bucket, std::string key,
+                                         proto::Conditions conditions,
                                          std::optional<RequestedRange> range) override;
-  Task<Result<std::vector<Status>>> delete_objects(std::string bucket, std::vector<std::string> keys,
+  Task<Result<std::vector<Status>>> delete_objects(std::string bucket,
+                                                   std::vector<std::string> keys,
                                                    proto::Conditions conditions) override;
   Task<Result<ObjectStat>> copy_object(proto::CopyObject request) override;
   Task<Result<proto::ListObjectsReply>> list_objects(proto::ListObjects request) override;

@@ -60,7 +60,8 @@ class Writer final : public ObjectWriter {
   }
   std::uint64_t size() const override { return size_; }
 
-  Task<Result<ObjectStat>> commit_object(ObjectTarget target, proto::ObjectMeta object, proto::Conditions conditions,
+  Task<Result<ObjectStat>> commit_object(ObjectTarget target, proto::ObjectMeta object,
+                                         proto::Conditions conditions,
                                          proto::Identity owner) override {
     proto::Command command;
     proto::PutObject* put = command.mutable_put_object();
@@ -70,14 +71,18 @@ class Writer final : public ObjectWriter {
     *put->mutable_object() = std::move(object);
     *put->mutable_conditions() = std::move(conditions);
     *put->mutable_owner() = std::move(owner);
-    auto reply = co_await commit(std::move(command), [](proto::Command& c) { return c.mutable_put_object()->mutable_extents(); });
+    auto reply = co_await commit(std::move(command), [](proto::Command& c) {
+      return c.mutable_put_object()->mutable_extents();
+    });
     if (!reply.ok()) co_return reply.status();
     proto::ObjectReply* stored = reply->mutable_object();
-    co_return ObjectStat{std::move(*stored->mutable_attributes()), std::move(*stored->mutable_object())};
+    co_return ObjectStat{std::move(*stored->mutable_attributes()),
+                         std::move(*stored->mutable_object())};
   }
 
-  Task<Result<proto::PartReply>> commit_part(ObjectTarget target, std::string upload, std::uint32_t number,
-                                             std::string etag, proto::ObjectMeta checksums) override {
+  Task<Result<proto::PartReply>> commit_part(ObjectTarget target, std::string upload,
+                                             std::uint32_t number, std::string etag,
+                                             proto::ObjectMeta checksums) override {
     proto::Command command;
     proto::PutPart* put = command.mutable_put_part();
     put->set_bucket(std::move(target.bucket));
@@ -87,7 +92,9 @@ class Writer final : public ObjectWriter {
     put->set_size(size_);
     put->set_etag(std::move(etag));
     *put->mutable_checksums() = checksums.checksums();
-    auto reply = co_await commit(std::move(command), [](proto::Command& c) { return c.mutable_put_part()->mutable_extents(); });
+    auto reply = co_await commit(std::move(command), [](proto::Command& c) {
+      return c.mutable_put_part()->mutable_extents();
+    });
     if (!reply.ok()) co_return reply.status();
     co_return reply->part();
   }
@@ -107,9 +114,10 @@ class Writer final : public ObjectWriter {
     spawn(write_piece(shared_, std::move(piece), offset));
   }
 
-  Task<Result<proto::CommandReply>> commit(proto::Command command, ExtentField* (*field)(proto::Command&)) {
-    // A body of one piece is written in place, without a task of its own, and kept until it is committed: if the
-    // session was lost in between, it can be written again.
+  Task<Result<proto::CommandReply>> commit(proto::Command command,
+                                           ExtentField* (*field)(proto::Command&)) {
+    // A body of one piece is written in place, without a task of its own, and kept until it is
+    // committed: if the session was lost in between, it can be written again.
     Buffer single;
     if (!dispatched_ && pending_bytes_ > 0) {
       single = flatten(std::exchange(pending_, {}));

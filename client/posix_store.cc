@@ -19,7 +19,8 @@ Attributes PosixStore::overlaid(Attributes attributes) const {
   if (found == files_.end()) return attributes;
   const FileStatePtr state = found->second.lock();
   if (state == nullptr || !state->has_dirty()) return attributes;
-  attributes.set_size(std::max({static_cast<std::uint64_t>(attributes.size()), state->dirty.end(), state->storing.end()}));
+  attributes.set_size(std::max(
+      {static_cast<std::uint64_t>(attributes.size()), state->dirty.end(), state->storing.end()}));
   attributes.set_mtime_ns(std::max<std::int64_t>(attributes.mtime_ns(), state->dirty_mtime_ns));
   attributes.set_ctime_ns(std::max<std::int64_t>(attributes.ctime_ns(), state->dirty_mtime_ns));
   return attributes;
@@ -143,7 +144,8 @@ Task<Result<std::string>> PosixStore::read_symlink(InodeId inode) {
   co_return reply->bytes().value();
 }
 
-Task<Result<proto::ReadDirectoryReply>> PosixStore::read_directory(InodeId inode, std::string marker,
+Task<Result<proto::ReadDirectoryReply>> PosixStore::read_directory(InodeId inode,
+                                                                   std::string marker,
                                                                    std::uint32_t limit) {
   proto::Query query;
   query.mutable_read_directory()->set_inode(inode.value());
@@ -192,7 +194,8 @@ Task<Status> PosixStore::remove_xattr(InodeId inode, std::string name) {
 
 // What the pool holds of user data: the drives' bytes less what the code adds.
 Task<Result<FsStatistics>> PosixStore::statistics() {
-  if (statistics_at_ != MonotonicTime{} && executor_.now() - statistics_at_ < kStatisticsAge) co_return statistics_;
+  if (statistics_at_ != MonotonicTime{} && executor_.now() - statistics_at_ < kStatisticsAge)
+    co_return statistics_;
   proto::Query query;
   query.mutable_get_status();
   auto reply = co_await metadata_.query(std::move(query));

@@ -1,9 +1,9 @@
 // PosixStore: PosixApi over the data path and a metadata session. Belongs to one executor.
 //
-// All handles of an inode on this client share one FileState: the committed extents as last seen, bytes being stored,
-// and dirty bytes. A read looks through them from the newest to the oldest. A flush moves the dirty bytes to "being
-// stored", stores them, commits extents and size in one command, and only then drops them: at no time is a byte in
-// none of the three.
+// All handles of an inode on this client share one FileState: the committed extents as last seen,
+// bytes being stored, and dirty bytes. A read looks through them from the newest to the oldest. A
+// flush moves the dirty bytes to "being stored", stores them, commits extents and size in one
+// command, and only then drops them: at no time is a byte in none of the three.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -25,17 +25,17 @@ namespace shoal::client {
 struct FileState {
   explicit FileState(InodeId id) : inode(id) {}
   const InodeId inode;
-  Attributes attributes;       // as metad last gave them
-  ExtentList extents;          // of attributes.data_version
+  Attributes attributes;  // as metad last gave them
+  ExtentList extents;     // of attributes.data_version
   bool loaded = false;
-  MonotonicTime seen_at{};     // when that was
+  MonotonicTime seen_at{};  // when that was
   DirtyData dirty;
-  DirtyData storing;           // of the flush under way
+  DirtyData storing;  // of the flush under way
   std::int64_t dirty_mtime_ns = 0;
-  AsyncMutex flush_mutex;      // one flush or truncate at a time
+  AsyncMutex flush_mutex;  // one flush or truncate at a time
   AsyncMutex load_mutex;
   bool write_out_running = false;
-  Status write_out_error;      // of a background write-out; told at the next flush
+  Status write_out_error;  // of a background write-out; told at the next flush
   int handles = 0;
 
   std::uint64_t size() const {
@@ -47,9 +47,13 @@ using FileStatePtr = std::shared_ptr<FileState>;
 
 class PosixStore final : public PosixApi {
  public:
-  PosixStore(MetadataClient& metadata, PackWriter& writer, ExtentReader& reader, StorageRouter& router,
-             Executor& executor)
-      : metadata_(metadata), writer_(writer), reader_(reader), router_(router), executor_(executor) {}
+  PosixStore(MetadataClient& metadata, PackWriter& writer, ExtentReader& reader,
+             StorageRouter& router, Executor& executor)
+      : metadata_(metadata),
+        writer_(writer),
+        reader_(reader),
+        router_(router),
+        executor_(executor) {}
   ~PosixStore() override { CHECK(background_.running() == 0); }
   // Waits for background write-out; flush_all() first.
   Task<void> close() { co_await background_.join(); }
@@ -65,13 +69,17 @@ class PosixStore final : public PosixApi {
   Task<Status> rename(proto::RenameFile request) override;
   Task<Result<std::string>> read_symlink(InodeId inode) override;
   Task<Result<OpenedFile>> open(InodeId inode, bool truncate) override;
-  Task<Result<BufferList>> read(FileHandlePtr file, std::uint64_t offset, std::uint32_t length) override;
-  Task<Result<std::uint64_t>> write(FileHandlePtr file, std::uint64_t offset, BufferList data, bool append) override;
+  Task<Result<BufferList>> read(FileHandlePtr file, std::uint64_t offset,
+                                std::uint32_t length) override;
+  Task<Result<std::uint64_t>> write(FileHandlePtr file, std::uint64_t offset, BufferList data,
+                                    bool append) override;
   Task<Status> flush(FileHandlePtr file) override;
   Task<Status> release(FileHandlePtr file) override;
-  Task<Status> allocate(FileHandlePtr file, int mode, std::uint64_t offset, std::uint64_t length) override;
-  Task<Result<std::uint64_t>> copy_range(FileHandlePtr source, std::uint64_t source_offset, FileHandlePtr target,
-                                         std::uint64_t target_offset, std::uint64_t length) override;
+  Task<Status> allocate(FileHandlePtr file, int mode, std::uint64_t offset,
+                        std::uint64_t length) override;
+  Task<Result<std::uint64_t>> copy_range(FileHandlePtr source, std::uint64_t source_offset,
+                                         FileHandlePtr target, std::uint64_t target_offset,
+                                         std::uint64_t length) override;
   Task<Result<std::uint64_t>> seek(FileHandlePtr file, std::uint64_t offset, bool data) override;
   Task<Result<proto::ReadDirectoryReply>> read_directory(InodeId inode, std::string marker,
                                                          std::uint32_t limit) override;

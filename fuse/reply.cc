@@ -7,7 +7,8 @@
 namespace shoal::fuse {
 namespace {
 
-// Another client may change anything at any time and nothing tells this one yet, so the kernel asks again each time.
+// Another client may change anything at any time and nothing tells this one yet, so the kernel asks
+// again each time.
 constexpr double kNoTimeout = 0.0;
 
 bool is_store_trouble(StatusCode code) {

@@ -8,7 +8,8 @@
 
 namespace shoal::fuse {
 
-// Answers with errno 0 or the errno of `status`. Errors that mean trouble in the store, not in the call, are logged.
+// Answers with errno 0 or the errno of `status`. Errors that mean trouble in the store, not in the
+// call, are logged.
 void reply_status(fuse_req_t request, const Status& status);
 
 struct stat to_stat(const client::Attributes& attributes);

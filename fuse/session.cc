@@ -19,19 +19,22 @@
 namespace shoal::fuse {
 namespace {
 
-// FUSE_TMPFILE and FUSE_PARALLEL_DIROPS come from <linux/fuse.h> where it has them; the numbers are the protocol's.
+// FUSE_TMPFILE and FUSE_PARALLEL_DIROPS come from <linux/fuse.h> where it has them; the numbers are
+// the protocol's.
 constexpr std::uint32_t kOpcodeInit = 26;
 constexpr std::uint32_t kOpcodeTmpfile = 51;
 constexpr std::uint32_t kFlagParallelDirops = 1U << 18;
 
-// A write request is two headers and then its bytes. The receive buffer is placed so that the bytes begin on a page.
+// A write request is two headers and then its bytes. The receive buffer is placed so that the bytes
+// begin on a page.
 constexpr std::size_t kWriteHeaderBytes = sizeof(fuse_in_header) + sizeof(fuse_write_in);
 constexpr std::size_t kReceiveOffset = kPageSize - kWriteHeaderBytes;
 constexpr std::size_t kReceiveBytes = kPageSize + kMaxWriteBytes + 2 * kPageSize;
 
 void on_init(void*, fuse_conn_info* connection) {
   // Splicing needs two system calls and a pipe for each request; here it is slower than copying.
-  connection->want &= ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
+  connection->want &=
+      ~static_cast<unsigned>(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE);
   connection->want |= connection->capable & FUSE_CAP_ATOMIC_O_TRUNC;
   connection->max_write = kMaxWriteBytes;
   connection->max_background = kMaxBackground;
@@ -52,7 +55,8 @@ fuse_lowlevel_ops make_table() {
 
 }  // namespace
 
-FuseSession::FuseSession(MountOptions options, client::PosixApi& fs, EventLoop& loop, std::function<void()> on_end)
+FuseSession::FuseSession(MountOptions options, client::PosixApi& fs, EventLoop& loop,
+                         std::function<void()> on_end)
     : options_(std::move(options)), fs_(fs), loop_(loop), on_end_(std::move(on_end)) {}
 
 FuseSession::~FuseSession() {
@@ -60,7 +64,8 @@ FuseSession::~FuseSession() {
   if (session_ != nullptr) fuse_session_destroy(session_);
 }
 
-Result<std::unique_ptr<FuseSession>> FuseSession::mount(MountOptions options, client::PosixApi& fs, EventLoop& loop,
+Result<std::unique_ptr<FuseSession>> FuseSession::mount(MountOptions options, client::PosixApi& fs,
+                                                        EventLoop& loop,
                                                         std::function<void()> on_end) {
   struct stat st {};
   if (stat(options.mount_point.c_str(), &st) != 0) {
@@ -69,7 +74,8 @@ Result<std::unique_ptr<FuseSession>> FuseSession::mount(MountOptions options, cl
   if (!S_ISDIR(st.st_mode)) {
     return NotDirectoryError("mount point " + options.mount_point + " is not a directory");
   }
-  std::unique_ptr<FuseSession> session(new FuseSession(std::move(options), fs, loop, std::move(on_end)));
+  std::unique_ptr<FuseSession> session(
+      new FuseSession(std::move(options), fs, loop, std::move(on_end)));
   RETURN_IF_ERROR(session->start());
   return session;
 }
@@ -80,25 +86,30 @@ Status FuseSession::start() {
   if (options_.read_only) flags += ",ro";
   if (geteuid() == 0) flags += ",dev,suid";
   std::array<const char*, 3> arguments{"shoal", "-o", flags.c_str()};
-  fuse_args args = FUSE_ARGS_INIT(static_cast<int>(arguments.size()), const_cast<char**>(arguments.data()));
+  fuse_args args =
+      FUSE_ARGS_INIT(static_cast<int>(arguments.size()), const_cast<char**>(arguments.data()));
   static const fuse_lowlevel_ops table = make_table();
   session_ = fuse_session_new(&args, &table, sizeof table, this);
   fuse_opt_free_args(&args);
   if (session_ == nullptr) return InternalError("libfuse refused the mount options " + flags);
   if (fuse_session_mount(session_, options_.mount_point.c_str()) != 0) {
-    return NotPermittedError("mounting on " + options_.mount_point +
-                             " failed; see the message above, and check that /dev/fuse may be opened");
+    return NotPermittedError(
+        "mounting on " + options_.mount_point +
+        " failed; see the message above, and check that /dev/fuse may be opened");
   }
   mounted_ = true;
   fd_ = fuse_session_fd(session_);
   fuse_custom_io io{};
   io.read = read_device;
   io.writev = write_device;
-  if (fuse_session_custom_io(session_, &io, fd_) != 0) return InternalError("libfuse refused our device functions");
-  if (fcntl(fd_, F_SETFL, fcntl(fd_, F_GETFL) | O_NONBLOCK) != 0) return ErrnoError(errno, "/dev/fuse");
+  if (fuse_session_custom_io(session_, &io, fd_) != 0)
+    return InternalError("libfuse refused our device functions");
+  if (fcntl(fd_, F_SETFL, fcntl(fd_, F_GETFL) | O_NONBLOCK) != 0)
+    return ErrnoError(errno, "/dev/fuse");
   struct Watch {
     static Task<Status> run(FuseSession* self) {
-      co_return self->loop_.watch(self->fd_, EPOLLIN, [self](std::uint32_t) { self->on_readable(); });
+      co_return self->loop_.watch(self->fd_, EPOLLIN,
+                                  [self](std::uint32_t) { self->on_readable(); });
     }
   };
   return sync_wait(loop_, Watch::run(this));
@@ -174,7 +185,8 @@ Buffer FuseSession::take_write_data(const char* data, std::size_t size) {
   return kept;
 }
 
-// O_TMPFILE: an inode without a name, open from the start. Laid out like CREATE, which libfuse 3.14 does not map.
+// O_TMPFILE: an inode without a name, open from the start. Laid out like CREATE, which libfuse 3.14
+// does not map.
 void FuseSession::dispatch_tmpfile(const std::byte* request, std::size_t size) {
   fuse_in_header header{};
   std::memcpy(&header, request, sizeof header);
@@ -198,7 +210,8 @@ Task<void> FuseSession::run_tmpfile(std::uint64_t unique, proto::CreateFile requ
   header.len = sizeof header;
   fuse_entry_out entry{};
   fuse_open_out open{};
-  std::array<iovec, 3> pieces{{{&header, sizeof header}, {&entry, sizeof entry}, {&open, sizeof open}}};
+  std::array<iovec, 3> pieces{
+      {{&header, sizeof header}, {&entry, sizeof entry}, {&open, sizeof open}}};
   int count = 1;
   if (!opened.ok()) {
     header.error = -status_code_to_errno(opened.status().code());
@@ -223,7 +236,8 @@ Task<void> FuseSession::run_tmpfile(std::uint64_t unique, proto::CreateFile requ
   }
   if (::writev(fd_, pieces.data(), count) < 0 && open.fh != 0) {
     // The caller is gone (interrupted): nobody will release the handle.
-    std::unique_ptr<client::FileHandlePtr> handle(reinterpret_cast<client::FileHandlePtr*>(open.fh));
+    std::unique_ptr<client::FileHandlePtr> handle(
+        reinterpret_cast<client::FileHandlePtr*>(open.fh));
     (void)co_await fs_.release(*handle);
   }
 }

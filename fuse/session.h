@@ -1,10 +1,11 @@
-// FuseSession: one mount. It takes requests from the kernel on an EventLoop, runs each as a coroutine over PosixApi on
-// that loop and answers from there: no hand-over between threads on this side. It holds no file system logic; a FUSE
-// node id is the inode id itself, so there is no table of nodes to keep.
+// FuseSession: one mount. It takes requests from the kernel on an EventLoop, runs each as a
+// coroutine over PosixApi on that loop and answers from there: no hand-over between threads on this
+// side. It holds no file system logic; a FUSE node id is the inode id itself, so there is no table
+// of nodes to keep.
 //
-// Debian 12's libfuse 3.14 never asks for FUSE_PARALLEL_DIROPS, so the kernel would serialise all look-ups of one
-// directory, and does not know TMPFILE. Both are mended here by looking at the raw requests and replies
-// (fuse_session_custom_io).
+// Debian 12's libfuse 3.14 never asks for FUSE_PARALLEL_DIROPS, so the kernel would serialise all
+// look-ups of one directory, and does not know TMPFILE. Both are mended here by looking at the raw
+// requests and replies (fuse_session_custom_io).
 #pragma once
 
 #include <cstdint>
@@ -27,22 +28,23 @@ namespace shoal::fuse {
 struct MountOptions {
   std::string mount_point;
   bool read_only = false;
-  bool allow_other = true;      // other users than the one who mounts; needs root or user_allow_other
-  std::string source = "shoal"; // what /proc/mounts shows
+  bool allow_other = true;  // other users than the one who mounts; needs root or user_allow_other
+  std::string source = "shoal";  // what /proc/mounts shows
 };
 
 class FuseSession {
  public:
-  // Mounts and starts to serve. `fs` and `loop` must outlive the session. `on_end` runs on the loop when the mount is
-  // gone, by whatever cause. Call from any thread but the loop's. Errors: kInvalidArgument (no such directory),
-  // kNotPermitted, kBusy (a mount is there already).
-  static Result<std::unique_ptr<FuseSession>> mount(MountOptions options, client::PosixApi& fs, EventLoop& loop,
-                                                    std::function<void()> on_end);
+  // Mounts and starts to serve. `fs` and `loop` must outlive the session. `on_end` runs on the loop
+  // when the mount is gone, by whatever cause. Call from any thread but the loop's. Errors:
+  // kInvalidArgument (no such directory), kNotPermitted, kBusy (a mount is there already).
+  static Result<std::unique_ptr<FuseSession>> mount(MountOptions options, client::PosixApi& fs,
+                                                    EventLoop& loop, std::function<void()> on_end);
   // unmount() must have been called.
   ~FuseSession();
 
-  // Unmounts (lazily when busy), waits for requests under way and flushes what is dirty. Idempotent; any thread but
-  // the loop's. *Durable:* everything written through the mount, once OK.
+  // Unmounts (lazily when busy), waits for requests under way and flushes what is dirty.
+  // Idempotent; any thread but the loop's. *Durable:* everything written through the mount, once
+  // OK.
   Status unmount();
 
   client::PosixApi& fs() { return fs_; }
@@ -51,11 +53,13 @@ class FuseSession {
 
   // For the operations: runs `task` as part of this session.
   void spawn(Task<void> task) { scope_.spawn(std::move(task)); }
-  // The bytes of a write request that is being dispatched, kept without a copy when that is worth it.
+  // The bytes of a write request that is being dispatched, kept without a copy when that is worth
+  // it.
   Buffer take_write_data(const char* data, std::size_t size);
 
  private:
-  FuseSession(MountOptions options, client::PosixApi& fs, EventLoop& loop, std::function<void()> on_end);
+  FuseSession(MountOptions options, client::PosixApi& fs, EventLoop& loop,
+              std::function<void()> on_end);
   Status start();
   void on_readable();
   bool receive_one();
@@ -74,10 +78,10 @@ class FuseSession {
   fuse_session* session_ = nullptr;
   int fd_ = -1;
   bool mounted_ = false;
-  bool ended_ = false;              // the loop's
-  std::uint64_t init_unique_ = 0;   // of the INIT request, whose reply is mended
-  std::uint32_t offered_flags_ = 0; // what the kernel can do
-  Buffer receive_;                  // empty: the last request kept it
+  bool ended_ = false;               // the loop's
+  std::uint64_t init_unique_ = 0;    // of the INIT request, whose reply is mended
+  std::uint32_t offered_flags_ = 0;  // what the kernel can do
+  Buffer receive_;                   // empty: the last request kept it
   TaskScope scope_;
   std::atomic<std::uint64_t> request_count_{0};
 };

@@ -1,6 +1,7 @@
-// StorageApi: what a storage daemon does for its clients, as an interface of base types. storaged implements it; the
-// gRPC client and the in-process seam stand in for it; tests put fakes and faults in between. Calls are coroutines and
-// may run side by side. Every call takes a deadline; past it the answer is kDeadlineExceeded and the outcome unknown.
+// StorageApi: what a storage daemon does for its clients, as an interface of base types. storaged
+// implements it; the gRPC client and the in-process seam stand in for it; tests put fakes and
+// faults in between. Calls are coroutines and may run side by side. Every call takes a deadline;
+// past it the answer is kDeadlineExceeded and the outcome unknown.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +17,10 @@
 
 namespace shoal {
 
-// One object's place in a row: part of the row's directory that parity fragments carry, so that metadata can be
-// audited and rebuilt from the drives.
+// One object's place in a row: part of the row's directory that parity fragments carry, so that
+// metadata can be audited and rebuilt from the drives.
 struct RowObject {
-  InodeId inode;               // 0 when it was not known yet (an S3 PUT): the commit record knows
+  InodeId inode;  // 0 when it was not known yet (an S3 PUT): the commit record knows
   std::uint64_t file_offset = 0;
   std::uint8_t column = 0;
   std::uint32_t column_offset = 0;
@@ -31,9 +32,11 @@ struct WriteFragmentRequest {
   DriveId drive;
   FragmentKey key;
   RowShape shape;
-  // shape.height(key.column) bytes. Pieces whose addresses are whole pages are written without a copy.
+  // shape.height(key.column) bytes. Pieces whose addresses are whole pages are written without a
+  // copy.
   BufferList payload;
-  // CRC32C of each 4 KiB page of the payload, the last one short: what the drive stores and verifies.
+  // CRC32C of each 4 KiB page of the payload, the last one short: what the drive stores and
+  // verifies.
   std::vector<std::uint32_t> page_crcs;
   // Only on parity fragments.
   std::vector<RowObject> directory;
@@ -44,7 +47,8 @@ struct ReadFragmentRequest {
   FragmentKey key;
   std::uint32_t offset = 0;  // bytes from the start of the column
   std::uint32_t length = 0;  // bytes; offset + length <= the column's height
-  // The drive checks the CRC of every page it touches. A caller that checks the bytes end to end may pass false.
+  // The drive checks the CRC of every page it touches. A caller that checks the bytes end to end
+  // may pass false.
   bool verify = true;
 };
 
@@ -67,13 +71,13 @@ struct DriveStatus {
   std::string path;
   std::string state;  // "up", "full", "failed: ..."
   std::uint64_t capacity_bytes = 0;
-  std::uint64_t used_bytes = 0;     // live fragments
-  std::uint64_t free_bytes = 0;     // that new packs may use
+  std::uint64_t used_bytes = 0;  // live fragments
+  std::uint64_t free_bytes = 0;  // that new packs may use
   std::uint64_t pack_count = 0;
   std::uint64_t fragment_count = 0;
-  std::uint64_t index_bytes = 0;    // of memory
-  std::uint64_t flush_count = 0;    // durable device writes and flushes since start
-  std::uint64_t write_count = 0;    // fragments written since start
+  std::uint64_t index_bytes = 0;  // of memory
+  std::uint64_t flush_count = 0;  // durable device writes and flushes since start
+  std::uint64_t write_count = 0;  // fragments written since start
   std::uint64_t read_count = 0;
 };
 
@@ -81,33 +85,41 @@ class StorageApi {
  public:
   virtual ~StorageApi() = default;
 
-  // Stores one fragment. *Durable:* the whole fragment, once OK. Writing the same key again with the same shape and
-  // CRCs is OK (a retry); with others kAlreadyExists. Errors: kNoSpace, kFenced (the pack is sealed against this
-  // lease epoch), kIoError (the drive has failed), kNotFound (no such drive here), kInvalidArgument, kCorruption
-  // (the payload does not match page_crcs).
+  // Stores one fragment. *Durable:* the whole fragment, once OK. Writing the same key again with
+  // the same shape and CRCs is OK (a retry); with others kAlreadyExists. Errors: kNoSpace, kFenced
+  // (the pack is sealed against this lease epoch), kIoError (the drive has failed), kNotFound (no
+  // such drive here), kInvalidArgument, kCorruption (the payload does not match page_crcs).
   virtual Task<Status> write_fragment(WriteFragmentRequest request, MonotonicTime deadline) = 0;
 
-  // Reads a byte range of one fragment. Errors: kNotFound, kOutOfRange, kCorruption (a page's CRC does not match),
-  // kIoError.
-  virtual Task<Result<Buffer>> read_fragment(ReadFragmentRequest request, MonotonicTime deadline) = 0;
+  // Reads a byte range of one fragment. Errors: kNotFound, kOutOfRange, kCorruption (a page's CRC
+  // does not match), kIoError.
+  virtual Task<Result<Buffer>> read_fragment(ReadFragmentRequest request,
+                                             MonotonicTime deadline) = 0;
 
   // The shape of a row, from any of its fragments on this drive. Errors: kNotFound.
-  virtual Task<Result<RowShape>> row_shape(DriveId drive, PackId pack, std::uint32_t row, MonotonicTime deadline) = 0;
+  virtual Task<Result<RowShape>> row_shape(DriveId drive, PackId pack, std::uint32_t row,
+                                           MonotonicTime deadline) = 0;
 
-  // Refuses, from now on, writes to `pack` under a lease epoch <= `epoch`. Idempotent. *Durable:* the refusal.
-  virtual Task<Status> seal_pack(DriveId drive, PackId pack, std::uint64_t epoch, MonotonicTime deadline) = 0;
+  // Refuses, from now on, writes to `pack` under a lease epoch <= `epoch`. Idempotent. *Durable:*
+  // the refusal.
+  virtual Task<Status> seal_pack(DriveId drive, PackId pack, std::uint64_t epoch,
+                                 MonotonicTime deadline) = 0;
 
-  // Drops every fragment of a pack, or of some of its rows. Idempotent. *Durable:* they do not come back.
+  // Drops every fragment of a pack, or of some of its rows. Idempotent. *Durable:* they do not come
+  // back.
   virtual Task<Status> delete_pack(DriveId drive, PackId pack, MonotonicTime deadline) = 0;
   virtual Task<Status> delete_rows(DriveId drive, PackId pack, std::vector<std::uint32_t> rows,
                                    MonotonicTime deadline) = 0;
 
   // Packs with an id above `after`, ascending, at most `limit`.
-  virtual Task<Result<std::vector<PackInfo>>> list_packs(DriveId drive, PackId after, std::uint32_t limit,
+  virtual Task<Result<std::vector<PackInfo>>> list_packs(DriveId drive, PackId after,
+                                                         std::uint32_t limit,
                                                          MonotonicTime deadline) = 0;
   // Fragments of a pack with row >= `first_row`, ascending, at most `limit`.
-  virtual Task<Result<std::vector<FragmentInfo>>> list_fragments(DriveId drive, PackId pack, std::uint32_t first_row,
-                                                                 std::uint32_t limit, MonotonicTime deadline) = 0;
+  virtual Task<Result<std::vector<FragmentInfo>>> list_fragments(DriveId drive, PackId pack,
+                                                                 std::uint32_t first_row,
+                                                                 std::uint32_t limit,
+                                                                 MonotonicTime deadline) = 0;
 
   // Every drive of this daemon.
   virtual Task<Result<std::vector<DriveStatus>>> status(MonotonicTime deadline) = 0;

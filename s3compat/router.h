@@ -1,4 +1,5 @@
-// Router: which operation a request is. Source: AWS S3 API reference, request syntax of each operation.
+// Router: which operation a request is. Source: AWS S3 API reference, request syntax of each
+// operation.
 #pragma once
 
 #include "s3compat/handlers/request.h"

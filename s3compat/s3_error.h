@@ -1,4 +1,5 @@
-// S3Error: what goes wrong in S3's own words. Made from a Status through the one table, or named directly.
+// S3Error: what goes wrong in S3's own words. Made from a Status through the one table, or named
+// directly.
 #pragma once
 
 #include <string>

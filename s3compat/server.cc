@@ -9,8 +9,8 @@ namespace shoal::s3compat {
 namespace {
 
 // Path style, or virtual-host style under one of our domains.
-void split_target(const std::string& path, const std::string& host, const std::vector<std::string>& domains,
-                  S3Request* request) {
+void split_target(const std::string& path, const std::string& host,
+                  const std::vector<std::string>& domains, S3Request* request) {
   std::string name = host.substr(0, host.rfind(':'));
   for (const std::string& domain : domains) {
     if (name.size() > domain.size() + 1 && name.ends_with("." + domain)) {
@@ -27,18 +27,21 @@ void split_target(const std::string& path, const std::string& host, const std::v
 }  // namespace
 
 Result<std::unique_ptr<S3Server>> S3Server::listen(EventLoop& loop, S3ServerOptions options,
-                                                   const Credentials& credentials, client::ObjectApi& store) {
+                                                   const Credentials& credentials,
+                                                   client::ObjectApi& store) {
   const std::string address = options.address;
   std::unique_ptr<S3Server> server(new S3Server(loop, std::move(options), credentials, store));
   S3Server* raw = server.get();
-  ASSIGN_OR_RETURN(server->http_,
-                   HttpServer::listen(loop, address, [raw](const HttpRequest* request, RequestBody* body) {
-                     return raw->serve(request, body);
-                   }));
+  ASSIGN_OR_RETURN(
+      server->http_,
+      HttpServer::listen(loop, address, [raw](const HttpRequest* request, RequestBody* body) {
+        return raw->serve(request, body);
+      }));
   return server;
 }
 
-S3Server::S3Server(EventLoop& loop, S3ServerOptions options, const Credentials& credentials, client::ObjectApi& store)
+S3Server::S3Server(EventLoop& loop, S3ServerOptions options, const Credentials& credentials,
+                   client::ObjectApi& store)
     : options_(std::move(options)),
       store_(store),
       verifier_(credentials, options_.region, loop.clock()),
@@ -55,7 +58,8 @@ Task<HttpResponse> S3Server::serve(const HttpRequest* http, RequestBody* body) {
   const auto path = percent_decode(http->path, false);
   auto query = parse_query(http->query);
   if (!path || !query) {
-    response = error_response(request, s3_error(400, "InvalidURI", "Couldn't parse the specified URI."));
+    response =
+        error_response(request, s3_error(400, "InvalidURI", "Couldn't parse the specified URI."));
   } else {
     request.query = std::move(*query);
     split_target(*path, http->header("host"), options_.domains, &request);

@@ -1,4 +1,5 @@
-// S3Server: the S3 door on one event loop: HTTP, authentication, routing. Several loops run one each. Stateless.
+// S3Server: the S3 door on one event loop: HTTP, authentication, routing. Several loops run one
+// each. Stateless.
 #pragma once
 
 #include <memory>
@@ -13,7 +14,7 @@
 namespace shoal::s3compat {
 
 struct S3ServerOptions {
-  std::string address;               // HOST:PORT
+  std::string address;  // HOST:PORT
   std::string region = "us-east-1";
   std::vector<std::string> domains;  // of virtual-host style: BUCKET.DOMAIN
 };
@@ -22,7 +23,8 @@ class S3Server {
  public:
   // Listens; `store` and `credentials` outlive the server. Errors: as HttpServer::listen.
   static Result<std::unique_ptr<S3Server>> listen(EventLoop& loop, S3ServerOptions options,
-                                                  const Credentials& credentials, client::ObjectApi& store);
+                                                  const Credentials& credentials,
+                                                  client::ObjectApi& store);
   // On the loop.
   Status start() { return http_->start(); }
   Task<void> stop() { return http_->stop(); }
@@ -30,7 +32,8 @@ class S3Server {
   std::uint64_t request_count() const { return request_count_; }
 
  private:
-  S3Server(EventLoop& loop, S3ServerOptions options, const Credentials& credentials, client::ObjectApi& store);
+  S3Server(EventLoop& loop, S3ServerOptions options, const Credentials& credentials,
+           client::ObjectApi& store);
   Task<HttpResponse> serve(const HttpRequest* http, RequestBody* body);
 
   S3ServerOptions options_;

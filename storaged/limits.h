@@ -18,7 +18,8 @@ inline constexpr std::uint64_t kMaxQueuedBytes = 64ULL << 20;
 // Free segments that only the cleaner and deletions may use: the larger of the two.
 inline constexpr std::uint32_t kReservedSegments = 2;
 inline constexpr std::uint32_t kReservedPerMille = 20;
-// The cleaner starts below this share of free segments and takes segments that are at most this full.
+// The cleaner starts below this share of free segments and takes segments that are at most this
+// full.
 inline constexpr std::uint32_t kCleanBelowPerMille = 100;
 inline constexpr std::uint32_t kCleanLivePerMille = 800;
 // Fragments whose page CRCs are kept after a verified read.

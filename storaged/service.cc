@@ -15,7 +15,8 @@ Task<Result<std::unique_ptr<Drive>>> open_drive(IoContext* io, DriveConfig confi
 
 }  // namespace
 
-Task<std::unique_ptr<StorageServer>> StorageServer::open(IoContext& io, std::vector<DriveConfig> drives) {
+Task<std::unique_ptr<StorageServer>> StorageServer::open(IoContext& io,
+                                                         std::vector<DriveConfig> drives) {
   std::unique_ptr<StorageServer> server(new StorageServer());
   std::vector<Task<Result<std::unique_ptr<Drive>>>> tasks;
   for (const DriveConfig& config : drives) tasks.push_back(open_drive(&io, config));
@@ -44,7 +45,8 @@ Task<void> StorageServer::close() {
 
 Result<Drive*> StorageServer::find(DriveId id) const {
   const auto found = drives_.find(id);
-  if (found == drives_.end()) return NotFoundError("drive " + id.to_string() + " is not served here");
+  if (found == drives_.end())
+    return NotFoundError("drive " + id.to_string() + " is not served here");
   if (found->second.drive == nullptr) {
     return IoError("drive " + id.to_string() + " is not open: " + found->second.trouble.message());
   }
@@ -63,7 +65,8 @@ Task<Result<Buffer>> StorageServer::read_fragment(ReadFragmentRequest request, M
   co_return co_await (*drive)->read_fragment(request);
 }
 
-Task<Result<RowShape>> StorageServer::row_shape(DriveId id, PackId pack, std::uint32_t row, MonotonicTime) {
+Task<Result<RowShape>> StorageServer::row_shape(DriveId id, PackId pack, std::uint32_t row,
+                                                MonotonicTime) {
   auto drive = find(id);
   if (!drive.ok()) co_return drive.status();
   co_return co_await (*drive)->row_shape(pack, row);
@@ -81,21 +84,24 @@ Task<Status> StorageServer::delete_pack(DriveId id, PackId pack, MonotonicTime) 
   co_return co_await (*drive)->delete_pack(pack);
 }
 
-Task<Status> StorageServer::delete_rows(DriveId id, PackId pack, std::vector<std::uint32_t> rows, MonotonicTime) {
+Task<Status> StorageServer::delete_rows(DriveId id, PackId pack, std::vector<std::uint32_t> rows,
+                                        MonotonicTime) {
   auto drive = find(id);
   if (!drive.ok()) co_return drive.status();
   co_return co_await (*drive)->delete_rows(pack, std::move(rows));
 }
 
-Task<Result<std::vector<PackInfo>>> StorageServer::list_packs(DriveId id, PackId after, std::uint32_t limit,
-                                                              MonotonicTime) {
+Task<Result<std::vector<PackInfo>>> StorageServer::list_packs(DriveId id, PackId after,
+                                                              std::uint32_t limit, MonotonicTime) {
   auto drive = find(id);
   if (!drive.ok()) co_return drive.status();
   co_return (*drive)->list_packs(after, limit);
 }
 
-Task<Result<std::vector<FragmentInfo>>> StorageServer::list_fragments(DriveId id, PackId pack, std::uint32_t first_row,
-                                                                      std::uint32_t limit, MonotonicTime) {
+Task<Result<std::vector<FragmentInfo>>> StorageServer::list_fragments(DriveId id, PackId pack,
+                                                                      std::uint32_t first_row,
+                                                                      std::uint32_t limit,
+                                                                      MonotonicTime) {
   auto drive = find(id);
   if (!drive.ok()) co_return drive.status();
   co_return co_await (*drive)->list_fragments(pack, first_row, limit);

@@ -1,5 +1,5 @@
-// StorageServer: the drives of one process behind StorageApi. Belongs to one executor. A drive that cannot be opened
-// does not keep the others from serving: calls for it say why.
+// StorageServer: the drives of one process behind StorageApi. Belongs to one executor. A drive that
+// cannot be opened does not keep the others from serving: calls for it say why.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -27,15 +27,19 @@ class StorageServer final : public StorageApi {
 
   Task<Status> write_fragment(WriteFragmentRequest request, MonotonicTime deadline) override;
   Task<Result<Buffer>> read_fragment(ReadFragmentRequest request, MonotonicTime deadline) override;
-  Task<Result<RowShape>> row_shape(DriveId drive, PackId pack, std::uint32_t row, MonotonicTime deadline) override;
-  Task<Status> seal_pack(DriveId drive, PackId pack, std::uint64_t epoch, MonotonicTime deadline) override;
+  Task<Result<RowShape>> row_shape(DriveId drive, PackId pack, std::uint32_t row,
+                                   MonotonicTime deadline) override;
+  Task<Status> seal_pack(DriveId drive, PackId pack, std::uint64_t epoch,
+                         MonotonicTime deadline) override;
   Task<Status> delete_pack(DriveId drive, PackId pack, MonotonicTime deadline) override;
   Task<Status> delete_rows(DriveId drive, PackId pack, std::vector<std::uint32_t> rows,
                            MonotonicTime deadline) override;
   Task<Result<std::vector<PackInfo>>> list_packs(DriveId drive, PackId after, std::uint32_t limit,
                                                  MonotonicTime deadline) override;
-  Task<Result<std::vector<FragmentInfo>>> list_fragments(DriveId drive, PackId pack, std::uint32_t first_row,
-                                                         std::uint32_t limit, MonotonicTime deadline) override;
+  Task<Result<std::vector<FragmentInfo>>> list_fragments(DriveId drive, PackId pack,
+                                                         std::uint32_t first_row,
+                                                         std::uint32_t limit,
+                                                         MonotonicTime deadline) override;
   Task<Result<std::vector<DriveStatus>>> status(MonotonicTime deadline) override;
 
  private:

@@ -17,19 +17,22 @@ namespace {
 
 constexpr std::uint32_t kGroupsPerDrive = 2;
 
-// Drives in one file system share its space: each gets its part of what is free and what the drives have already.
+// Drives in one file system share its space: each gets its part of what is free and what the drives
+// have already.
 std::uint64_t share_of_space(const ClusterDirectory& directory, const ClusterConfig& config) {
   std::error_code ignored;
   const auto space = std::filesystem::space(directory.path(), ignored);
   std::uint64_t used = 0;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(directory.path() + "/drives", ignored)) {
+  for (const auto& entry :
+       std::filesystem::recursive_directory_iterator(directory.path() + "/drives", ignored)) {
     if (entry.is_regular_file(ignored)) used += entry.file_size(ignored);
   }
   constexpr std::uint64_t kKept = 95;  // percent; the rest is the file system's and the metadata's
   return (space.available + used) / 100 * kKept / config.drives.size();
 }
 
-Status make_directories(const ClusterDirectory& directory, const ClusterConfig& config, bool fresh) {
+Status make_directories(const ClusterDirectory& directory, const ClusterConfig& config,
+                        bool fresh) {
   std::error_code error;
   std::filesystem::create_directories(directory.metad_path(), error);
   if (!error && fresh) {
@@ -38,15 +41,17 @@ Status make_directories(const ClusterDirectory& directory, const ClusterConfig& 
       if (error) break;
     }
   }
-  return error ? IoError("making the directories of " + directory.path() + ": " + error.message()) : OkStatus();
+  return error ? IoError("making the directories of " + directory.path() + ": " + error.message())
+               : OkStatus();
 }
 
 }  // namespace
 
 AllInOne::~AllInOne() { CHECK(stopped_); }
 
-Result<std::unique_ptr<AllInOne>> AllInOne::start(const ClusterDirectory& directory, const ClusterConfig& config,
-                                                  bool fresh, AllInOneOptions options) {
+Result<std::unique_ptr<AllInOne>> AllInOne::start(const ClusterDirectory& directory,
+                                                  const ClusterConfig& config, bool fresh,
+                                                  AllInOneOptions options) {
   std::unique_ptr<AllInOne> cluster(new AllInOne());
   cluster->data_path_ = directory.path();
   Status started = cluster->start_store(directory, config, fresh);
@@ -58,7 +63,8 @@ Result<std::unique_ptr<AllInOne>> AllInOne::start(const ClusterDirectory& direct
   return started;
 }
 
-Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterConfig& config, bool fresh) {
+Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterConfig& config,
+                             bool fresh) {
   RETURN_IF_ERROR(make_directories(directory, config, fresh));
   ASSIGN_OR_RETURN(store_loop_, EventLoop::create("shoal-store"));
   ASSIGN_OR_RETURN(io_, IoContext::create(*store_loop_));
@@ -75,16 +81,20 @@ Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterCon
   }
   storage_ = sync_wait(*store_loop_, storaged::StorageServer::open(*io_, std::move(drives)));
   storage_api_ = std::make_unique<rpc::InProcessStorage>(*storage_, *store_loop_);
-  ASSIGN_OR_RETURN(journal_directory_, FileDirectory::open(*io_, directory.metad_path() + "/journal"));
+  ASSIGN_OR_RETURN(journal_directory_,
+                   FileDirectory::open(*io_, directory.metad_path() + "/journal"));
   metad::MetadataOptions options;
   options.checkpoint_path = directory.metad_path() + "/checkpoint";
   auto metadata =
-      sync_wait(*store_loop_, metad::MetadataServer::open(*journal_directory_, io_->pool(), std::move(options)));
-  if (!metadata.ok()) return metadata.status().with_context("metadata in " + directory.metad_path());
+      sync_wait(*store_loop_,
+                metad::MetadataServer::open(*journal_directory_, io_->pool(), std::move(options)));
+  if (!metadata.ok())
+    return metadata.status().with_context("metadata in " + directory.metad_path());
   metadata_ = std::move(*metadata);
   metadata_api_ = std::make_unique<rpc::InProcessMetadata>(*metadata_, *store_loop_);
   RETURN_IF_ERROR(publish_map(config));
-  collector_ = std::make_unique<metad::Collector>(*metadata_, [this](const DriveInfo&) { return storage_.get(); });
+  collector_ = std::make_unique<metad::Collector>(
+      *metadata_, [this](const DriveInfo&) { return storage_.get(); });
   store_loop_->post([this] { collector_->start(); });
   return OkStatus();
 }
@@ -103,22 +113,26 @@ Status AllInOne::publish_map(const ClusterConfig& config) {
     map.drives.push_back({drive.id, NodeId(1), drive.uuid, "", "local", "local", DriveState::kUp});
   }
   const auto count = kGroupsPerDrive * static_cast<std::uint32_t>(config.drives.size());
-  ASSIGN_OR_RETURN(PlacementResult placed, make_placement_groups(map.drives, config.code, count, PgId(1)));
+  ASSIGN_OR_RETURN(PlacementResult placed,
+                   make_placement_groups(map.drives, config.code, count, PgId(1)));
   map.groups = std::move(placed.groups);
   for (PlacementGroup& group : make_fallback_groups(map.drives, config.code, PgId(1 + count))) {
     map.groups.push_back(std::move(group));
   }
   proto::Command command;
   *command.mutable_set_cluster_map()->mutable_map() = wire::cluster_map_to_proto(map);
-  const auto set = sync_wait(*store_loop_, metadata_->execute(std::move(command), MonotonicTime::max()));
+  const auto set =
+      sync_wait(*store_loop_, metadata_->execute(std::move(command), MonotonicTime::max()));
   return set.ok() ? wire::status_from_proto(set->status()) : set.status();
 }
 
-Result<std::unique_ptr<client::ClientStack>> AllInOne::open_client(EventLoop& loop, std::string name) {
-  return sync_wait(loop, client::ClientStack::open(
-                             *metadata_api_,
-                             [this](const DriveInfo&) -> Result<StorageApi*> { return storage_api_.get(); }, loop,
-                             std::move(name)));
+Result<std::unique_ptr<client::ClientStack>> AllInOne::open_client(EventLoop& loop,
+                                                                   std::string name) {
+  return sync_wait(
+      loop, client::ClientStack::open(
+                *metadata_api_,
+                [this](const DriveInfo&) -> Result<StorageApi*> { return storage_api_.get(); },
+                loop, std::move(name)));
 }
 
 Status AllInOne::start_s3(const ClusterDirectory& directory, const AllInOneOptions& options) {
@@ -128,7 +142,8 @@ Status AllInOne::start_s3(const ClusterDirectory& directory, const AllInOneOptio
   ASSIGN_OR_RETURN(s3_client_, open_client(*s3_loop_, "s3 " + options.s3_address));
   s3compat::S3ServerOptions server;
   server.address = options.s3_address;
-  ASSIGN_OR_RETURN(s3_, s3compat::S3Server::listen(*s3_loop_, std::move(server), credentials_, s3_client_->objects()));
+  ASSIGN_OR_RETURN(s3_, s3compat::S3Server::listen(*s3_loop_, std::move(server), credentials_,
+                                                   s3_client_->objects()));
   struct Start {
     static Task<Status> run(s3compat::S3Server* s3) { co_return s3->start(); }
   };
@@ -142,8 +157,8 @@ Status AllInOne::start_mount(const AllInOneOptions& options) {
   fuse::MountOptions mount;
   mount.mount_point = options.mount_point;
   mount.allow_other = geteuid() == 0;
-  ASSIGN_OR_RETURN(mount_,
-                   fuse::FuseSession::mount(std::move(mount), mount_client_->files(), *mount_loop_, options.on_unmounted));
+  ASSIGN_OR_RETURN(mount_, fuse::FuseSession::mount(std::move(mount), mount_client_->files(),
+                                                    *mount_loop_, options.on_unmounted));
   return OkStatus();
 }
 
@@ -154,7 +169,8 @@ Status AllInOne::stop() {
     if (first.ok() && !status.ok()) first = status.with_context(what);
   };
   if (mount_ != nullptr) keep(mount_->unmount(), "unmounting");
-  if (mount_client_ != nullptr) keep(sync_wait(*mount_loop_, mount_client_->close()), "closing the mount's client");
+  if (mount_client_ != nullptr)
+    keep(sync_wait(*mount_loop_, mount_client_->close()), "closing the mount's client");
   if (mount_loop_ != nullptr) {
     mount_loop_->stop();
     mount_loop_->join();
@@ -162,7 +178,8 @@ Status AllInOne::stop() {
   mount_.reset();
   mount_client_.reset();
   if (s3_ != nullptr) sync_wait(*s3_loop_, s3_->stop());
-  if (s3_client_ != nullptr) keep(sync_wait(*s3_loop_, s3_client_->close()), "closing the S3 server's client");
+  if (s3_client_ != nullptr)
+    keep(sync_wait(*s3_loop_, s3_client_->close()), "closing the S3 server's client");
   if (s3_loop_ != nullptr) {
     s3_loop_->stop();
     s3_loop_->join();
@@ -170,7 +187,8 @@ Status AllInOne::stop() {
   s3_.reset();
   s3_client_.reset();
   if (collector_ != nullptr) sync_wait(*store_loop_, collector_->stop());
-  if (metadata_ != nullptr) keep(sync_wait(*store_loop_, metadata_->close()), "closing the metadata");
+  if (metadata_ != nullptr)
+    keep(sync_wait(*store_loop_, metadata_->close()), "closing the metadata");
   if (storage_ != nullptr) sync_wait(*store_loop_, storage_->close());
   collector_.reset();
   // Their files close on no loop's time, but the ring must be idle: it is, nothing is under way.
@@ -250,24 +268,25 @@ std::string AllInOne::status_text() {
   query.mutable_get_status();
   auto reply = sync_wait(*store_loop_, metadata_->query(std::move(query), MonotonicTime::max()));
   auto drives = sync_wait(*store_loop_, storage_->status(MonotonicTime::max()));
-  std::string text = "cluster  " + data_path_ + " (all in one process " + std::to_string(getpid()) + ", " +
-                     format_size(resident_bytes()) + " resident)\n";
+  std::string text = "cluster  " + data_path_ + " (all in one process " + std::to_string(getpid()) +
+                     ", " + format_size(resident_bytes()) + " resident)\n";
   if (reply.ok()) {
     const proto::MetadataStatus& status = reply->metadata_status();
     text += "files    " + std::to_string(status.inode_count()) + " inodes, " +
-            std::to_string(status.directory_count()) + " directories, " + format_size(status.live_bytes()) +
-            " of data in " + std::to_string(status.pack_count()) + " packs\n";
+            std::to_string(status.directory_count()) + " directories, " +
+            format_size(status.live_bytes()) + " of data in " +
+            std::to_string(status.pack_count()) + " packs\n";
     for (const proto::SessionInfo& session : status.sessions()) {
-      text += "client   " + session.client_name() + ": " + std::to_string(session.open_files()) + " open files, " +
-              std::to_string(session.open_packs()) + " open packs\n";
+      text += "client   " + session.client_name() + ": " + std::to_string(session.open_files()) +
+              " open files, " + std::to_string(session.open_packs()) + " open packs\n";
     }
   }
   if (mount_ != nullptr) text += "mount    " + mount_->mount_point() + "\n";
   if (!drives.ok()) return text;
   for (const DriveStatus& drive : *drives) {
-    text += "drive " + drive.drive.to_string() + "  " + drive.state + ", " + format_size(drive.used_bytes) + " used, " +
-            format_size(drive.free_bytes) + " free, " + std::to_string(drive.fragment_count) + " fragments, " +
-            drive.path + "\n";
+    text += "drive " + drive.drive.to_string() + "  " + drive.state + ", " +
+            format_size(drive.used_bytes) + " used, " + format_size(drive.free_bytes) + " free, " +
+            std::to_string(drive.fragment_count) + " fragments, " + drive.path + "\n";
   }
   return text;
 }

@@ -1,5 +1,5 @@
-// AllInOne: a whole cluster in this process. Drives and metadata share one loop, the mount has one, each S3 loop has its
-// own client; calls between loops go through queues instead of gRPC.
+// AllInOne: a whole cluster in this process. Drives and metadata share one loop, the mount has one,
+// each S3 loop has its own client; calls between loops go through queues instead of gRPC.
 #pragma once
 
 #include <functional>
@@ -23,15 +23,16 @@ namespace shoal::tools {
 struct AllInOneOptions {
   std::string mount_point;  // empty: no mount
   std::function<void()> on_unmounted;
-  std::string s3_address;   // HOST:PORT; empty: no S3 server
+  std::string s3_address;  // HOST:PORT; empty: no S3 server
 };
 
 class AllInOne {
  public:
-  // Opens, or with `fresh` formats, the drives and the metadata of `config` and starts everything. Errors: each names
-  // the part that could not start and why.
-  static Result<std::unique_ptr<AllInOne>> start(const ClusterDirectory& directory, const ClusterConfig& config,
-                                                 bool fresh, AllInOneOptions options);
+  // Opens, or with `fresh` formats, the drives and the metadata of `config` and starts everything.
+  // Errors: each names the part that could not start and why.
+  static Result<std::unique_ptr<AllInOne>> start(const ClusterDirectory& directory,
+                                                 const ClusterConfig& config, bool fresh,
+                                                 AllInOneOptions options);
   // stop() first.
   ~AllInOne();
   // Unmounts, flushes, takes a checkpoint and stops all loops. *Durable:* everything. Idempotent.

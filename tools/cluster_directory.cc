@@ -48,7 +48,8 @@ Result<Entries> read_entries(const std::string& path) {
 }
 
 template <typename Number>
-Result<Number> parse_number(const std::string& path, const std::string& key, const std::string& text) {
+Result<Number> parse_number(const std::string& path, const std::string& key,
+                            const std::string& text) {
   Number value{};
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
   if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) {
@@ -95,7 +96,8 @@ ClusterDirectory::~ClusterDirectory() {
 Result<ClusterDirectory> ClusterDirectory::lock(const std::string& path) {
   RETURN_IF_ERROR(make_directory(path, 0755));
   char resolved[PATH_MAX];
-  if (realpath(path.c_str(), resolved) == nullptr) return ErrnoError(errno, "data directory " + path);
+  if (realpath(path.c_str(), resolved) == nullptr)
+    return ErrnoError(errno, "data directory " + path);
   const std::string absolute = resolved;
   const std::string lock_path = absolute + "/lock";
   const int fd = ::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -106,10 +108,11 @@ Result<ClusterDirectory> ClusterDirectory::lock(const std::string& path) {
     if (err != EWOULDBLOCK) return ErrnoError(err, "lock of " + lock_path);
     std::string who;
     if (auto asking = open(absolute); asking.ok()) {
-      if (auto running = asking->running(); running.ok()) who = " (process " + std::to_string(running->pid) + ")";
+      if (auto running = asking->running(); running.ok())
+        who = " (process " + std::to_string(running->pid) + ")";
     }
-    return BusyError("a cluster runs on " + absolute + " already" + who + "; stop it with: shoal down --data " +
-                     absolute);
+    return BusyError("a cluster runs on " + absolute + " already" + who +
+                     "; stop it with: shoal down --data " + absolute);
   }
   ClusterDirectory directory(absolute, fd);
   RETURN_IF_ERROR(make_directory(directory.run_path(), 0700));
@@ -118,7 +121,8 @@ Result<ClusterDirectory> ClusterDirectory::lock(const std::string& path) {
 
 Result<ClusterDirectory> ClusterDirectory::open(const std::string& path) {
   char resolved[PATH_MAX];
-  if (realpath(path.c_str(), resolved) == nullptr) return ErrnoError(errno, "data directory " + path);
+  if (realpath(path.c_str(), resolved) == nullptr)
+    return ErrnoError(errno, "data directory " + path);
   ClusterDirectory directory(resolved, -1);
   if (!directory.has_cluster()) {
     return NotFoundError(path + " holds no cluster; make one with: shoal up --data " + path);
@@ -140,7 +144,8 @@ Result<ClusterConfig> ClusterDirectory::load() const {
     if (key == "format_version") {
       ASSIGN_OR_RETURN(version, parse_number<int>(file, key, value));
       if (version > kClusterFormatVersion) {
-        return NotSupportedError(file + " is of format version " + value + ", newer than this program knows (" +
+        return NotSupportedError(file + " is of format version " + value +
+                                 ", newer than this program knows (" +
                                  std::to_string(kClusterFormatVersion) + "): use a newer shoal");
       }
     } else if (key == "cluster_uuid") {
@@ -161,7 +166,8 @@ Result<ClusterConfig> ClusterDirectory::load() const {
 }
 
 Status ClusterDirectory::save(const ClusterConfig& config) const {
-  std::string text = "# What this cluster is. Written by shoal; to be changed through shoal only.\n";
+  std::string text =
+      "# What this cluster is. Written by shoal; to be changed through shoal only.\n";
   text += "format_version = " + std::to_string(kClusterFormatVersion) + "\n";
   text += "cluster_uuid = " + config.cluster_uuid + "\n";
   text += "code = " + to_string(config.code) + "\n";
@@ -171,12 +177,14 @@ Status ClusterDirectory::save(const ClusterConfig& config) const {
   return write_file_durably(path_ + "/cluster.conf", text, 0644);
 }
 
-ClusterConfig ClusterDirectory::make_config(const CodeShape& code, std::uint32_t drive_count) const {
+ClusterConfig ClusterDirectory::make_config(const CodeShape& code,
+                                            std::uint32_t drive_count) const {
   ClusterConfig config;
   config.cluster_uuid = random_uuid();
   config.code = code;
   for (std::uint32_t i = 0; i < drive_count; ++i) {
-    config.drives.push_back({DriveId(i + 1), random_uuid(), path_ + "/drives/" + std::to_string(i + 1)});
+    config.drives.push_back(
+        {DriveId(i + 1), random_uuid(), path_ + "/drives/" + std::to_string(i + 1)});
   }
   return config;
 }
@@ -185,7 +193,8 @@ Result<bool> ClusterDirectory::ensure_credentials() const {
   struct stat st {};
   if (stat(credentials_path().c_str(), &st) == 0) return false;
   constexpr std::string_view kUpper = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-  constexpr std::string_view kAny = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+  constexpr std::string_view kAny =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
   const std::string text = "[default]\naws_access_key_id = " + random_text(20, kUpper) +
                            "\naws_secret_access_key = " + random_text(40, kAny) + "\n";
   RETURN_IF_ERROR(write_file_durably(credentials_path(), text, 0600));
@@ -196,7 +205,8 @@ Status ClusterDirectory::publish(const RunningCluster& running) const {
   std::string text = "pid = " + std::to_string(running.pid) + "\n";
   text += "processes = " + std::string(running.processes ? "1" : "0") + "\n";
   text += "metad = " + running.metad_address + "\n";
-  for (const std::string& address : running.storage_addresses) text += "storage = " + address + "\n";
+  for (const std::string& address : running.storage_addresses)
+    text += "storage = " + address + "\n";
   text += "s3 = " + running.s3_address + "\n";
   text += "admin = " + running.admin_address + "\n";
   return write_file_durably(run_path() + "/cluster", text, 0600);

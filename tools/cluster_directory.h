@@ -4,8 +4,8 @@
 //   DIR/credentials      S3 keys in the AWS shared-credentials format, mode 0600
 //   DIR/drives/N/        one drive each (storaged's log)
 //   DIR/metad/           journal and checkpoints
-//   DIR/run/             sockets, pids, logs and daemon configuration of the running cluster; nothing to keep
-//   DIR/lock             held while the cluster runs
+//   DIR/run/             sockets, pids, logs and daemon configuration of the running cluster;
+//   nothing to keep DIR/lock             held while the cluster runs
 #pragma once
 
 #include <cstdint>
@@ -45,8 +45,8 @@ struct RunningCluster {
 
 class ClusterDirectory {
  public:
-  // Makes the directory if need be and takes its lock. Errors: kBusy when a cluster runs there already (its pid is
-  // named), kInvalidArgument when it cannot be a data directory.
+  // Makes the directory if need be and takes its lock. Errors: kBusy when a cluster runs there
+  // already (its pid is named), kInvalidArgument when it cannot be a data directory.
   static Result<ClusterDirectory> lock(const std::string& path);
   // For those who only ask: no lock. Errors: kNotFound when there is no cluster.
   static Result<ClusterDirectory> open(const std::string& path);

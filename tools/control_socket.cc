@@ -18,7 +18,8 @@ Result<sockaddr_un> address_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof address.sun_path) {
-    return NameTooLongError("socket path " + path + " is over " + std::to_string(sizeof address.sun_path - 1) +
+    return NameTooLongError("socket path " + path + " is over " +
+                            std::to_string(sizeof address.sun_path - 1) +
                             " bytes: use a data directory with a shorter name");
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
@@ -27,12 +28,14 @@ Result<sockaddr_un> address_of(const std::string& path) {
 
 }  // namespace
 
-Result<std::unique_ptr<ControlSocket>> ControlSocket::open(std::string path, std::function<std::string(const std::string&)> answer) {
+Result<std::unique_ptr<ControlSocket>> ControlSocket::open(
+    std::string path, std::function<std::string(const std::string&)> answer) {
   ASSIGN_OR_RETURN(const sockaddr_un address, address_of(path));
   unlink(path.c_str());
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return ErrnoError(errno, "control socket");
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || listen(fd, 16) != 0) {
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      listen(fd, 16) != 0) {
     const int err = errno;
     close(fd);
     return ErrnoError(err, "control socket " + path);
@@ -40,7 +43,8 @@ Result<std::unique_ptr<ControlSocket>> ControlSocket::open(std::string path, std
   return std::unique_ptr<ControlSocket>(new ControlSocket(std::move(path), fd, std::move(answer)));
 }
 
-ControlSocket::ControlSocket(std::string path, int fd, std::function<std::string(const std::string&)> answer)
+ControlSocket::ControlSocket(std::string path, int fd,
+                             std::function<std::string(const std::string&)> answer)
     : path_(std::move(path)), fd_(fd), answer_(std::move(answer)), thread_([this] { serve(); }) {}
 
 ControlSocket::~ControlSocket() {
@@ -61,7 +65,8 @@ void ControlSocket::serve() {
     setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     char word[16];
     const ssize_t length = recv(client, word, sizeof word, 0);
-    const std::string text = length <= 0 ? "" : answer_(std::string(word, static_cast<std::size_t>(length)));
+    const std::string text =
+        length <= 0 ? "" : answer_(std::string(word, static_cast<std::size_t>(length)));
     std::size_t sent = 0;
     while (sent < text.size()) {
       const ssize_t n = send(client, text.data() + sent, text.size() - sent, MSG_NOSIGNAL);
@@ -86,7 +91,8 @@ Result<std::string> ask_control_socket(const std::string& path, const std::strin
   }
   std::string text;
   char buffer[4096];
-  for (ssize_t n = 0; (n = read(fd, buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(n));
+  for (ssize_t n = 0; (n = read(fd, buffer, sizeof buffer)) > 0;)
+    text.append(buffer, static_cast<std::size_t>(n));
   close(fd);
   return text;
 }

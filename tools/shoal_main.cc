@@ -22,11 +22,12 @@ constexpr char kUsage[] =
 
 int main(int argc, char** argv) {
   using namespace shoal::tools;
-  const std::map<std::string, std::function<int(const Arguments&)>> commands{{"up", command_up},
-                                                                             {"down", command_down},
-                                                                             {"status", command_status},
-                                                                             {"umount", command_umount},
-                                                                             {"bench", command_bench}};
+  const std::map<std::string, std::function<int(const Arguments&)>> commands{
+      {"up", command_up},
+      {"down", command_down},
+      {"status", command_status},
+      {"umount", command_umount},
+      {"bench", command_bench}};
   if (argc < 2) {
     std::fputs(kUsage, stderr);
     return kExitUsage;

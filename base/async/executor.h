@@ -1,6 +1,7 @@
-// Executor: where coroutines and callbacks run. One executor is one logical thread: what it runs never overlaps, so
-// an object that lives on one executor needs no lock. EventLoop (base/io) is the real one; tests and the simulator use
-// ManualExecutor, which runs everything in one thread from a virtual clock.
+// Executor: where coroutines and callbacks run. One executor is one logical thread: what it runs
+// never overlaps, so an object that lives on one executor needs no lock. EventLoop (base/io) is the
+// real one; tests and the simulator use ManualExecutor, which runs everything in one thread from a
+// virtual clock.
 #pragma once
 
 #include <absl/functional/any_invocable.h>

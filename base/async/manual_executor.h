@@ -1,5 +1,6 @@
-// ManualExecutor: an executor that the caller turns by hand, with a virtual clock. Several may share one
-// VirtualClock: then a whole cluster runs in one thread, and the same posts run in the same order every time.
+// ManualExecutor: an executor that the caller turns by hand, with a virtual clock. Several may
+// share one VirtualClock: then a whole cluster runs in one thread, and the same posts run in the
+// same order every time.
 #pragma once
 
 #include <deque>
@@ -39,10 +40,13 @@ class ManualExecutor final : public Executor {
   bool run_one();
   // Runs until the queue is empty (timers that are not due stay).
   void run_ready();
-  // Runs queue and timers, moving the clock from timer to timer, until nothing is left or `limit` has come.
+  // Runs queue and timers, moving the clock from timer to timer, until nothing is left or `limit`
+  // has come.
   void run_until_idle(MonotonicTime limit = MonotonicTime::max());
   // When the next timer is due; max() if none.
-  MonotonicTime next_timer() const { return timers_.empty() ? MonotonicTime::max() : timers_.begin()->first.first; }
+  MonotonicTime next_timer() const {
+    return timers_.empty() ? MonotonicTime::max() : timers_.begin()->first.first;
+  }
   bool idle() const { return queue_.empty(); }
 
   // Runs `task` to its end, turning the queue and the clock. CHECKs that it does end.
@@ -59,7 +63,9 @@ class ManualExecutor final : public Executor {
         }
       }
     };
-    post([task = std::move(task), &value]() mutable { spawn(Runner::run(std::move(task), &value)); });
+    post([task = std::move(task), &value]() mutable {
+      spawn(Runner::run(std::move(task), &value));
+    });
     while (!value.has_value()) {
       run_ready();
       if (value.has_value()) break;

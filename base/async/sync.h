@@ -1,6 +1,7 @@
-// What coroutines of one executor wait on: Completion, AsyncMutex, AsyncSemaphore, Signal, TaskScope, sleep_until,
-// when_all. None is thread-safe: an object belongs to one executor, and a waiter is resumed through that executor's
-// queue (never inline), so waking somebody cannot re-enter the waker. sync_wait is the bridge from an ordinary thread.
+// What coroutines of one executor wait on: Completion, AsyncMutex, AsyncSemaphore, Signal,
+// TaskScope, sleep_until, when_all. None is thread-safe: an object belongs to one executor, and a
+// waiter is resumed through that executor's queue (never inline), so waking somebody cannot
+// re-enter the waker. sync_wait is the bridge from an ordinary thread.
 #pragma once
 
 #include <condition_variable>
@@ -34,7 +35,8 @@ struct QueueAwaiter {
 
 }  // namespace async_internal
 
-// A value that arrives once. Any number of coroutines may await it; each gets a copy (or, with take(), the value).
+// A value that arrives once. Any number of coroutines may await it; each gets a copy (or, with
+// take(), the value).
 template <typename T>
 class Completion {
  public:
@@ -43,7 +45,8 @@ class Completion {
   Completion& operator=(const Completion&) = delete;
 
   bool ready() const { return value_.has_value(); }
-  // The first value wins; a later one is dropped (a hedged read's loser). Returns whether it was the first.
+  // The first value wins; a later one is dropped (a hedged read's loser). Returns whether it was
+  // the first.
   bool set(T value) {
     if (value_.has_value()) return false;
     value_.emplace(std::move(value));
@@ -83,8 +86,8 @@ class AsyncSemaphore {
  public:
   explicit AsyncSemaphore(std::uint64_t permits) : permits_(permits) {}
 
-  // Waits until `count` permits are free and takes them. A request larger than the total waits for all of them to be
-  // free, so it cannot starve; give back what was asked for.
+  // Waits until `count` permits are free and takes them. A request larger than the total waits for
+  // all of them to be free, so it cannot starve; give back what was asked for.
   Task<void> acquire(std::uint64_t count = 1) {
     if (waiters_.empty() && permits_ >= count) {
       permits_ -= count;
@@ -162,7 +165,8 @@ class AsyncMutex {
   AsyncSemaphore semaphore_{1};
 };
 
-// Owns background coroutines of one executor; join() waits until all have ended. Destroying it earlier is a bug.
+// Owns background coroutines of one executor; join() waits until all have ended. Destroying it
+// earlier is a bug.
 class TaskScope {
  public:
   ~TaskScope() { CHECK(running_ == 0); }
@@ -196,7 +200,9 @@ inline auto sleep_until(MonotonicTime when) {
   };
   return Awaiter{when};
 }
-inline auto sleep_for(Duration duration) { return sleep_until(Executor::current()->now() + duration); }
+inline auto sleep_for(Duration duration) {
+  return sleep_until(Executor::current()->now() + duration);
+}
 
 // Lets everything queued on this executor run first.
 inline auto yield() {
@@ -218,7 +224,9 @@ Task<std::vector<T>> when_all(std::vector<Task<T>> tasks) {
   Shared shared;
   shared.results.resize(tasks.size());
   struct Runner {
-    static Task<void> run(Task<T> task, std::optional<T>* slot) { slot->emplace(co_await std::move(task)); }
+    static Task<void> run(Task<T> task, std::optional<T>* slot) {
+      slot->emplace(co_await std::move(task));
+    }
   };
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     shared.scope.spawn(Runner::run(std::move(tasks[i]), &shared.results[i]));
@@ -230,7 +238,8 @@ Task<std::vector<T>> when_all(std::vector<Task<T>> tasks) {
   co_return results;
 }
 
-// From an ordinary thread (never from work of `executor`): runs `task` there and blocks until it has ended.
+// From an ordinary thread (never from work of `executor`): runs `task` there and blocks until it
+// has ended.
 template <typename T>
 T sync_wait(Executor& executor, Task<T> task) {
   CHECK(Executor::current() != &executor);
@@ -250,10 +259,12 @@ T sync_wait(Executor& executor, Task<T> task) {
       }
       const std::lock_guard lock(state->mutex);
       state->done = true;
-      state->done_changed.notify_all();  // under the lock: the waiter frees `state` once it sees done
+      state->done_changed
+          .notify_all();  // under the lock: the waiter frees `state` once it sees done
     }
   };
-  executor.post([task = std::move(task), &state]() mutable { spawn(Runner::run(std::move(task), &state)); });
+  executor.post(
+      [task = std::move(task), &state]() mutable { spawn(Runner::run(std::move(task), &state)); });
   std::unique_lock lock(state.mutex);
   state.done_changed.wait(lock, [&] { return state.done; });
   if constexpr (!std::is_void_v<T>) return std::move(*state.value);

@@ -1,12 +1,17 @@
-// Task<T>: a lazy coroutine. It starts when awaited, runs on the executor of whoever awaits it, and is destroyed with
-// the Task object. Nothing in Shoal throws through a coroutine: an exception that reaches the edge aborts.
+// Task<T>: a lazy coroutine. It starts when awaited, runs on the executor of whoever awaits it, and
+// is destroyed with the Task object. Nothing in Shoal throws through a coroutine: an exception that
+// reaches the edge aborts.
 //
 // Rules that keep coroutines safe here (GCC 12 included):
-//  - parameters by value (or pointers to things that outlive the task); never a reference to a temporary;
-//  - no capturing lambda that is itself a coroutine: its captures die with the lambda. Pass them as parameters;
+//  - parameters by value (or pointers to things that outlive the task); never a reference to a
+//  temporary;
+//  - no capturing lambda that is itself a coroutine: its captures die with the lambda. Pass them as
+//  parameters;
 //  - build an aggregate argument in a named local first, then `co_await f(std::move(local))`;
-//  - no co_await inside ?:, inside && or ||, inside an initialiser list, or in the condition of an if or a loop: GCC 12
-//    drops the rest of a loop whose body is `if (!co_await f()) break;`. Name the result, then test it.
+//  - no co_await inside ?:, inside && or ||, inside an initialiser list, or in the condition of an
+//  if or a loop: GCC 12
+//    drops the rest of a loop whose body is `if (!co_await f()) break;`. Name the result, then test
+//    it.
 #pragma once
 
 #include <coroutine>
@@ -130,8 +135,8 @@ inline Detached run_detached(Task<void> task) { co_await std::move(task); }
 
 }  // namespace async_internal
 
-// Starts `task` now, on the calling thread, and lets it run to its end by itself. Its owner must outlive it: prefer
-// TaskScope (base/async/sync.h), which can wait for it.
+// Starts `task` now, on the calling thread, and lets it run to its end by itself. Its owner must
+// outlive it: prefer TaskScope (base/async/sync.h), which can wait for it.
 inline void spawn(Task<void> task) { async_internal::run_detached(std::move(task)); }
 
 // `co_await hop_to(e)`: the coroutine goes on as work of `e`, from whatever thread it was on.
@@ -145,9 +150,9 @@ inline auto hop_to(Executor& target) {
   return Awaiter{target};
 }
 
-// Runs the coroutine function `fn` on `target` and comes back to the caller's executor with its result. The seam
-// between two cores in one process: one queue entry each way, and a wake-up only when the other side sleeps.
-// `fn` may capture: it is kept alive in this frame until it has ended.
+// Runs the coroutine function `fn` on `target` and comes back to the caller's executor with its
+// result. The seam between two cores in one process: one queue entry each way, and a wake-up only
+// when the other side sleeps. `fn` may capture: it is kept alive in this frame until it has ended.
 template <typename Fn>
 auto run_on(Executor& target, Fn fn) -> std::invoke_result_t<Fn&> {
   using T = typename std::invoke_result_t<Fn&>::value_type;

@@ -1,5 +1,6 @@
-// BlockingPool: a few threads for system calls that must not stall an event loop: opening, prewriting and renaming
-// files, fsync of directories, RocksDB. The coroutine goes on on its own executor afterwards.
+// BlockingPool: a few threads for system calls that must not stall an event loop: opening,
+// prewriting and renaming files, fsync of directories, RocksDB. The coroutine goes on on its own
+// executor afterwards.
 #pragma once
 
 #include <condition_variable>
@@ -26,7 +27,8 @@ class BlockingPool {
   BlockingPool(const BlockingPool&) = delete;
   BlockingPool& operator=(const BlockingPool&) = delete;
 
-  // Queues `work`; any thread. The queue is bounded by its users: each has a fixed number of coroutines.
+  // Queues `work`; any thread. The queue is bounded by its users: each has a fixed number of
+  // coroutines.
   void submit(Callback work);
 
  private:

@@ -88,11 +88,13 @@ void EventLoop::enqueue(Item item) {
     const std::lock_guard lock(mutex_);
     posted_.push_back(std::move(item));
   }
-  // Pairs with the fence in wait(): either the loop sees the item before it sleeps, or we see that it sleeps.
+  // Pairs with the fence in wait(): either the loop sees the item before it sleeps, or we see that
+  // it sleeps.
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (sleeping_.load(std::memory_order_relaxed) && sleeping_.exchange(false)) {
     const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t n = write(wake_fd_, &one, sizeof one);  // full means already awake
+    [[maybe_unused]] const ssize_t n =
+        write(wake_fd_, &one, sizeof one);  // full means already awake
     wakeups_.fetch_add(1, std::memory_order_relaxed);
   }
 }
@@ -221,7 +223,9 @@ void EventLoop::unwatch(int fd) {
   if (watches_.erase(fd) > 0) epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
 }
 
-void EventLoop::add_poller(const void* owner, Poller poller) { pollers_.emplace_back(owner, std::move(poller)); }
+void EventLoop::add_poller(const void* owner, Poller poller) {
+  pollers_.emplace_back(owner, std::move(poller));
+}
 
 void EventLoop::remove_poller(const void* owner) {
   std::erase_if(pollers_, [owner](const auto& entry) { return entry.first == owner; });

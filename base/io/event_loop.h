@@ -1,6 +1,6 @@
-// EventLoop: the executor of the real program. One thread turns it; every iteration runs what was posted, due timers
-// and the pollers (an io_uring's completion queue), then sleeps in epoll_wait. A post from another thread costs a
-// system call only when the loop sleeps.
+// EventLoop: the executor of the real program. One thread turns it; every iteration runs what was
+// posted, due timers and the pollers (an io_uring's completion queue), then sleeps in epoll_wait. A
+// post from another thread costs a system call only when the loop sleeps.
 #pragma once
 
 #include <atomic>
@@ -22,7 +22,8 @@ namespace shoal {
 
 class EventLoop final : public Executor {
  public:
-  // `name` is the thread's name (15 bytes at most are shown). Errors: kIoError when epoll or eventfd cannot be made.
+  // `name` is the thread's name (15 bytes at most are shown). Errors: kIoError when epoll or
+  // eventfd cannot be made.
   static Result<std::unique_ptr<EventLoop>> create(std::string name);
   // stop() must have been called and the thread joined, or the loop never started.
   ~EventLoop() override;
@@ -40,15 +41,17 @@ class EventLoop final : public Executor {
   void cancel(TimerId timer) override;
   const Clock& clock() const override { return system_clock(); }
 
-  // Level-triggered readiness: `callback(events)` runs on the loop while `events` (EPOLLIN, EPOLLOUT, ...) are
-  // ready. On the loop's thread only. unwatch() may be called from inside the callback.
+  // Level-triggered readiness: `callback(events)` runs on the loop while `events` (EPOLLIN,
+  // EPOLLOUT, ...) are ready. On the loop's thread only. unwatch() may be called from inside the
+  // callback.
   using ReadyCallback = absl::AnyInvocable<void(std::uint32_t events)>;
   Status watch(int fd, std::uint32_t events, ReadyCallback callback);
   Status rearm(int fd, std::uint32_t events);
   void unwatch(int fd);
 
-  // A poller runs once in each iteration, before the loop sleeps, and returns whether it did anything: the loop does
-  // not sleep after an iteration in which one did. Whatever wakes it must be an fd that is watched.
+  // A poller runs once in each iteration, before the loop sleeps, and returns whether it did
+  // anything: the loop does not sleep after an iteration in which one did. Whatever wakes it must
+  // be an fd that is watched.
   using Poller = absl::AnyInvocable<bool()>;
   void add_poller(const void* owner, Poller poller);
   void remove_poller(const void* owner);
@@ -80,9 +83,9 @@ class EventLoop final : public Executor {
   std::atomic<std::uint64_t> wakeups_{0};
 
   std::mutex mutex_;
-  std::vector<Item> posted_;  // guarded by mutex_
+  std::vector<Item> posted_;   // guarded by mutex_
   std::vector<Item> running_;  // the batch under way; the rest is the loop's own
-  std::vector<Item> local_;   // posted from the loop's own thread: no lock
+  std::vector<Item> local_;    // posted from the loop's own thread: no lock
   std::map<std::pair<MonotonicTime, std::uint64_t>, Callback> timers_;
   std::unordered_map<std::uint64_t, MonotonicTime> timer_times_;
   std::uint64_t next_timer_ = 1;

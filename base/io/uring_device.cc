@@ -45,7 +45,8 @@ class UringIo final : public IoContext {
     if (event_fd_ < 0) return ErrnoError(errno, "eventfd for io_uring");
     err = io_uring_register_eventfd(&ring_, event_fd_);
     if (err != 0) return ErrnoError(-err, "io_uring_register_eventfd");
-    // Edge-triggered: each completion wakes the loop once and nothing has to be read; the poller does the work.
+    // Edge-triggered: each completion wakes the loop once and nothing has to be read; the poller
+    // does the work.
     RETURN_IF_ERROR(loop_.watch(event_fd_, EPOLLIN | EPOLLET, [](std::uint32_t) {}));
     loop_.add_poller(this, [this] { return poll(); });
     return OkStatus();
@@ -156,8 +157,12 @@ class ThreadIo final : public IoContext {
     while (true) {
       ssize_t n = 0;
       switch (r.operation) {
-        case Operation::kRead: n = preadv(r.fd, r.pieces, r.piece_count, static_cast<off_t>(r.offset)); break;
-        case Operation::kWrite: n = pwritev(r.fd, r.pieces, r.piece_count, static_cast<off_t>(r.offset)); break;
+        case Operation::kRead:
+          n = preadv(r.fd, r.pieces, r.piece_count, static_cast<off_t>(r.offset));
+          break;
+        case Operation::kWrite:
+          n = pwritev(r.fd, r.pieces, r.piece_count, static_cast<off_t>(r.offset));
+          break;
         case Operation::kWriteDurable:
           n = pwritev2(r.fd, r.pieces, r.piece_count, static_cast<off_t>(r.offset), RWF_DSYNC);
           break;
@@ -170,7 +175,8 @@ class ThreadIo final : public IoContext {
   BlockingPool io_pool_;
 };
 
-// One open file. A write or flush that fails leaves its content unknown: the file takes no more writes.
+// One open file. A write or flush that fails leaves its content unknown: the file takes no more
+// writes.
 class FileDevice final : public BlockDevice {
  public:
   FileDevice(IoContext& io, int fd, std::string name, std::uint64_t size_bytes)
@@ -195,8 +201,8 @@ class FileDevice final : public BlockDevice {
       if (!piece.empty()) vectors.push_back({const_cast<std::byte*>(piece.data()), piece.size()});
     }
     if (mode == WriteMode::kDurable) ++flush_count_;
-    const auto operation =
-        mode == WriteMode::kDurable ? IoContext::Operation::kWriteDurable : IoContext::Operation::kWrite;
+    const auto operation = mode == WriteMode::kDurable ? IoContext::Operation::kWriteDurable
+                                                       : IoContext::Operation::kWrite;
     std::size_t done = 0;
     std::size_t first = 0;
     while (done < total) {
@@ -221,7 +227,8 @@ class FileDevice final : public BlockDevice {
       const int n = co_await io_.run(request);
       if (n == -EINTR || n == -EAGAIN) continue;
       if (n < 0) co_return ErrnoError(-n, "reading " + where(offset));
-      if (n == 0) co_return IoError("reading " + where(offset) + ": the file is shorter than it was");
+      if (n == 0)
+        co_return IoError("reading " + where(offset) + ": the file is shorter than it was");
       done += static_cast<std::size_t>(n);
     }
     co_return buffer;
@@ -239,14 +246,18 @@ class FileDevice final : public BlockDevice {
  private:
   Status check_range(std::uint64_t offset, std::size_t length) const {
     if (offset % kPageSize != 0 || length % kPageSize != 0 || length == 0) {
-      return InvalidArgumentError(where(offset) + ": " + std::to_string(length) + " bytes are not whole pages");
+      return InvalidArgumentError(where(offset) + ": " + std::to_string(length) +
+                                  " bytes are not whole pages");
     }
     if (offset > size_bytes_ || length > size_bytes_ - offset) {
-      return OutOfRangeError(where(offset) + ": " + std::to_string(length) + " bytes end behind the device");
+      return OutOfRangeError(where(offset) + ": " + std::to_string(length) +
+                             " bytes end behind the device");
     }
     return OkStatus();
   }
-  std::string where(std::uint64_t offset) const { return name_ + " at byte " + std::to_string(offset); }
+  std::string where(std::uint64_t offset) const {
+    return name_ + " at byte " + std::to_string(offset);
+  }
   Status poison(int err, std::string_view what) {
     if (poisoned_.ok()) poisoned_ = ErrnoError(err, std::string(what) + " " + name_);
     return poisoned_;
@@ -270,7 +281,8 @@ class FileDevice final : public BlockDevice {
   Status poisoned_;
 };
 
-// A file system without O_DIRECT (tmpfs) still serves; the page cache is then between us and the disk.
+// A file system without O_DIRECT (tmpfs) still serves; the page cache is then between us and the
+// disk.
 int open_direct(const std::string& path, int flags) {
   const int fd = ::open(path.c_str(), flags | O_DIRECT | O_CLOEXEC, 0640);
   if (fd >= 0 || errno != EINVAL) return fd;
@@ -314,13 +326,15 @@ Result<std::unique_ptr<IoContext>> IoContext::create(EventLoop& loop, IoBackend 
     if (started.ok()) return std::unique_ptr<IoContext>(std::move(uring));
     if (backend == IoBackend::kUring) return started;
     static std::atomic<bool> logged{false};
-    if (!logged.exchange(true)) log_warning("io", "io_uring is refused, threads serve instead", {{"cause", started}});
+    if (!logged.exchange(true))
+      log_warning("io", "io_uring is refused, threads serve instead", {{"cause", started}});
   }
   return std::unique_ptr<IoContext>(std::make_unique<ThreadIo>(loop));
 }
 
 Result<std::unique_ptr<FileDirectory>> FileDirectory::open(IoContext& io, std::string path) {
-  if (mkdir(path.c_str(), 0750) != 0 && errno != EEXIST) return ErrnoError(errno, "directory " + path);
+  if (mkdir(path.c_str(), 0750) != 0 && errno != EEXIST)
+    return ErrnoError(errno, "directory " + path);
   struct stat st {};
   if (stat(path.c_str(), &st) != 0) return ErrnoError(errno, "directory " + path);
   if (!S_ISDIR(st.st_mode)) return NotDirectoryError(path + " is not a directory");
@@ -364,7 +378,8 @@ Task<Result<std::unique_ptr<BlockDevice>>> FileDirectory::open(std::string name)
   co_return co_await open_file(path_ + "/" + name);
 }
 
-Task<Result<std::unique_ptr<BlockDevice>>> FileDirectory::create(std::string name, std::uint64_t size_bytes,
+Task<Result<std::unique_ptr<BlockDevice>>> FileDirectory::create(std::string name,
+                                                                 std::uint64_t size_bytes,
                                                                  bool prewrite) {
   const std::string full_name = path_ + "/" + name;
   const Status made = co_await run_blocking(io_.pool(), [&]() -> Status {
@@ -378,7 +393,8 @@ Task<Result<std::unique_ptr<BlockDevice>>> FileDirectory::create(std::string nam
 Task<Status> FileDirectory::remove(std::string name) {
   co_return co_await run_blocking(io_.pool(), [this, &name]() -> Status {
     const std::string full_name = path_ + "/" + name;
-    if (unlink(full_name.c_str()) != 0 && errno != ENOENT) return ErrnoError(errno, "removing " + full_name);
+    if (unlink(full_name.c_str()) != 0 && errno != ENOENT)
+      return ErrnoError(errno, "removing " + full_name);
     return sync_directory(path_);
   });
 }
@@ -386,7 +402,8 @@ Task<Status> FileDirectory::remove(std::string name) {
 Task<Status> FileDirectory::rename(std::string from, std::string to) {
   co_return co_await run_blocking(io_.pool(), [this, &from, &to]() -> Status {
     const std::string source = path_ + "/" + from;
-    if (::rename(source.c_str(), (path_ + "/" + to).c_str()) != 0) return ErrnoError(errno, "renaming " + source);
+    if (::rename(source.c_str(), (path_ + "/" + to).c_str()) != 0)
+      return ErrnoError(errno, "renaming " + source);
     return sync_directory(path_);
   });
 }

@@ -1,6 +1,7 @@
-// Files and raw devices as BlockDevices on an EventLoop: O_DIRECT through one io_uring per loop, or through a few
-// threads where the kernel refuses io_uring (as default containers do). Requests made during one turn of the loop go
-// to the kernel with one system call; completions are found without one.
+// Files and raw devices as BlockDevices on an EventLoop: O_DIRECT through one io_uring per loop, or
+// through a few threads where the kernel refuses io_uring (as default containers do). Requests made
+// during one turn of the loop go to the kernel with one system call; completions are found without
+// one.
 #pragma once
 
 #include <memory>
@@ -15,16 +16,17 @@ struct iovec;
 namespace shoal {
 
 enum class IoBackend {
-  kAuto,     // io_uring, or threads if it is refused (logged)
-  kUring,    // io_uring or an error
+  kAuto,   // io_uring, or threads if it is refused (logged)
+  kUring,  // io_uring or an error
   kThreads,
 };
 
-// The loop's way to the kernel. Made and destroyed outside the loop, before it starts or after it has ended; used on it
-// alone. Everything opened through it is closed first.
+// The loop's way to the kernel. Made and destroyed outside the loop, before it starts or after it
+// has ended; used on it alone. Everything opened through it is closed first.
 class IoContext {
  public:
-  static Result<std::unique_ptr<IoContext>> create(EventLoop& loop, IoBackend backend = IoBackend::kAuto);
+  static Result<std::unique_ptr<IoContext>> create(EventLoop& loop,
+                                                   IoBackend backend = IoBackend::kAuto);
   virtual ~IoContext();
 
   enum class Operation { kRead, kWrite, kWriteDurable, kFlush };

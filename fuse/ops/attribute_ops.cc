@@ -29,7 +29,8 @@ Task<void> statistics(FuseSession* session, fuse_req_t request) {
   st.f_blocks = result->total_bytes / kPageSize;
   st.f_bfree = result->free_bytes / kPageSize;
   st.f_bavail = st.f_bfree;
-  // Files are limited by memory, not by a table: what is free is what the space would hold of one-page files.
+  // Files are limited by memory, not by a table: what is free is what the space would hold of
+  // one-page files.
   st.f_files = result->file_count + st.f_bfree;
   st.f_ffree = st.f_bfree;
   st.f_favail = st.f_bfree;
@@ -42,7 +43,8 @@ void on_getattr(fuse_req_t request, fuse_ino_t inode, fuse_file_info*) {
   session.spawn(get_attributes(&session, request, InodeId(inode)));
 }
 
-void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat* attributes, int to_set, fuse_file_info*) {
+void on_setattr(fuse_req_t request, fuse_ino_t inode, struct stat* attributes, int to_set,
+                fuse_file_info*) {
   proto::SetAttributes change;
   change.set_inode(inode);
   if (to_set & FUSE_SET_ATTR_MODE) {

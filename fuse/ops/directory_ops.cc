@@ -1,5 +1,6 @@
-// Reading directories. The kernel's offsets are numbers, the store's markers are opaque bytes: an open directory keeps
-// the page it is in and the marker before each page it has passed, so that a seek back finds its way.
+// Reading directories. The kernel's offsets are numbers, the store's markers are opaque bytes: an
+// open directory keeps the page it is in and the marker before each page it has passed, so that a
+// seek back finds its way.
 #include <cerrno>
 #include <memory>
 #include <vector>
@@ -10,8 +11,8 @@
 namespace shoal::fuse {
 namespace {
 
-// Offsets 0 and 1 are "." and ".."; entry i of page p is at 2 + p * kDirectoryPage + i. An entry's own offset is what
-// the kernel passes to go on behind it.
+// Offsets 0 and 1 are "." and ".."; entry i of page p is at 2 + p * kDirectoryPage + i. An entry's
+// own offset is what the kernel passes to go on behind it.
 class OpenDirectory {
  public:
   explicit OpenDirectory(InodeId inode) : inode_(inode) { markers_.emplace_back(); }
@@ -36,7 +37,8 @@ class OpenDirectory {
       page_ = page;
       loaded_ = true;
       const bool full = static_cast<std::uint32_t>(content_.entries_size()) == kDirectoryPage;
-      if (content_.more() && !full) co_return CorruptionError("a short page of a directory that goes on");
+      if (content_.more() && !full)
+        co_return CorruptionError("a short page of a directory that goes on");
       if (content_.more() && markers_.size() == page + 1) {
         markers_.push_back(content_.entries(content_.entries_size() - 1).cookie());
       }
@@ -64,10 +66,12 @@ OpenDirectoryPtr directory_of(const fuse_file_info* info) {
 // Fills one reply buffer with entries.
 class ReplyBuffer {
  public:
-  ReplyBuffer(fuse_req_t request, std::size_t size, bool plus) : request_(request), bytes_(size), plus_(plus) {}
+  ReplyBuffer(fuse_req_t request, std::size_t size, bool plus)
+      : request_(request), bytes_(size), plus_(plus) {}
 
   // False when it does not fit any more.
-  bool add(const std::string& name, const client::Attributes& attributes, off_t next, bool with_entry) {
+  bool add(const std::string& name, const client::Attributes& attributes, off_t next,
+           bool with_entry) {
     char* at = bytes_.data() + used_;
     const std::size_t left = bytes_.size() - used_;
     std::size_t need = 0;
@@ -92,8 +96,8 @@ class ReplyBuffer {
   bool plus_;
 };
 
-Task<void> read_directory(FuseSession* session, fuse_req_t request, OpenDirectoryPtr directory, std::size_t size,
-                          std::uint64_t offset, bool plus) {
+Task<void> read_directory(FuseSession* session, fuse_req_t request, OpenDirectoryPtr directory,
+                          std::size_t size, std::uint64_t offset, bool plus) {
   auto guard = co_await directory->mutex().lock();
   ReplyBuffer reply(request, size, plus);
   if (offset == 0) directory->rewind();
@@ -111,28 +115,33 @@ Task<void> read_directory(FuseSession* session, fuse_req_t request, OpenDirector
       reply_status(request, entry.status());
       co_return;
     }
-    if (*entry == nullptr || !reply.add((*entry)->name(), (*entry)->attributes(), next, true)) break;
+    if (*entry == nullptr || !reply.add((*entry)->name(), (*entry)->attributes(), next, true))
+      break;
   }
   reply.send();
 }
 
 void on_opendir(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
-  auto directory = std::make_unique<OpenDirectoryPtr>(std::make_shared<OpenDirectory>(InodeId(inode)));
+  auto directory =
+      std::make_unique<OpenDirectoryPtr>(std::make_shared<OpenDirectory>(InodeId(inode)));
   info->fh = reinterpret_cast<std::uint64_t>(directory.get());
   if (fuse_reply_open(request, info) == 0) (void)directory.release();
 }
 
-void start_read(fuse_req_t request, std::size_t size, off_t offset, const fuse_file_info* info, bool plus) {
+void start_read(fuse_req_t request, std::size_t size, off_t offset, const fuse_file_info* info,
+                bool plus) {
   auto& session = session_of(request);
-  session.spawn(
-      read_directory(&session, request, directory_of(info), size, static_cast<std::uint64_t>(offset), plus));
+  session.spawn(read_directory(&session, request, directory_of(info), size,
+                               static_cast<std::uint64_t>(offset), plus));
 }
 
-void on_readdir(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
+void on_readdir(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset,
+                fuse_file_info* info) {
   start_read(request, size, offset, info, false);
 }
 
-void on_readdirplus(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* info) {
+void on_readdirplus(fuse_req_t request, fuse_ino_t, std::size_t size, off_t offset,
+                    fuse_file_info* info) {
   start_read(request, size, offset, info, true);
 }
 
@@ -142,7 +151,9 @@ void on_releasedir(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
 }
 
 // Every metadata command is durable before it is answered: there is nothing left to sync.
-void on_fsyncdir(fuse_req_t request, fuse_ino_t, int, fuse_file_info*) { fuse_reply_err(request, 0); }
+void on_fsyncdir(fuse_req_t request, fuse_ino_t, int, fuse_file_info*) {
+  fuse_reply_err(request, 0);
+}
 
 }  // namespace
 

@@ -12,7 +12,9 @@ namespace {
 
 using client::FileHandlePtr;
 
-FileHandlePtr file_of(const fuse_file_info* info) { return *reinterpret_cast<FileHandlePtr*>(info->fh); }
+FileHandlePtr file_of(const fuse_file_info* info) {
+  return *reinterpret_cast<FileHandlePtr*>(info->fh);
+}
 
 // What the kernel keeps of an open file until its release.
 struct OpenInfo {
@@ -37,7 +39,8 @@ Task<void> open(FuseSession* session, fuse_req_t request, InodeId inode, OpenInf
 }
 
 Task<void> create(FuseSession* session, fuse_req_t request, proto::CreateFile file, OpenInfo open) {
-  auto opened = co_await session->fs().create_and_open(std::move(file), (open.info.flags & O_TRUNC) != 0);
+  auto opened =
+      co_await session->fs().create_and_open(std::move(file), (open.info.flags & O_TRUNC) != 0);
   if (!opened.ok()) {
     reply_status(request, opened.status());
     co_return;
@@ -73,8 +76,8 @@ Task<void> read(FuseSession* session, fuse_req_t request, FileHandlePtr file, st
   }
 }
 
-Task<void> write(FuseSession* session, fuse_req_t request, FileHandlePtr file, std::uint64_t offset, Buffer data,
-                 bool append) {
+Task<void> write(FuseSession* session, fuse_req_t request, FileHandlePtr file, std::uint64_t offset,
+                 Buffer data, bool append) {
   const std::size_t size = data.size();
   BufferList pieces;
   pieces.push_back(std::move(data));
@@ -94,12 +97,13 @@ Task<void> release(FuseSession* session, fuse_req_t request, std::unique_ptr<Fil
   reply_status(request, co_await session->fs().release(*file));
 }
 
-Task<void> allocate(FuseSession* session, fuse_req_t request, FileHandlePtr file, int mode, std::uint64_t offset,
-                    std::uint64_t length) {
+Task<void> allocate(FuseSession* session, fuse_req_t request, FileHandlePtr file, int mode,
+                    std::uint64_t offset, std::uint64_t length) {
   reply_status(request, co_await session->fs().allocate(std::move(file), mode, offset, length));
 }
 
-Task<void> seek(FuseSession* session, fuse_req_t request, FileHandlePtr file, std::uint64_t offset, bool data) {
+Task<void> seek(FuseSession* session, fuse_req_t request, FileHandlePtr file, std::uint64_t offset,
+                bool data) {
   auto found = co_await session->fs().seek(std::move(file), offset, data);
   if (!found.ok()) {
     // Past the end lseek(2) says ENXIO, which no other operation does.
@@ -113,10 +117,11 @@ Task<void> seek(FuseSession* session, fuse_req_t request, FileHandlePtr file, st
   fuse_reply_lseek(request, static_cast<off_t>(*found));
 }
 
-Task<void> copy_range(FuseSession* session, fuse_req_t request, FileHandlePtr source, std::uint64_t source_offset,
-                      FileHandlePtr target, std::uint64_t target_offset, std::uint64_t length) {
-  auto copied = co_await session->fs().copy_range(std::move(source), source_offset, std::move(target), target_offset,
-                                                  length);
+Task<void> copy_range(FuseSession* session, fuse_req_t request, FileHandlePtr source,
+                      std::uint64_t source_offset, FileHandlePtr target,
+                      std::uint64_t target_offset, std::uint64_t length) {
+  auto copied = co_await session->fs().copy_range(std::move(source), source_offset,
+                                                  std::move(target), target_offset, length);
   if (!copied.ok()) {
     reply_status(request, copied.status());
   } else {
@@ -129,7 +134,8 @@ void on_open(fuse_req_t request, fuse_ino_t inode, fuse_file_info* info) {
   session.spawn(open(&session, request, InodeId(inode), OpenInfo(info)));
 }
 
-void on_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, fuse_file_info* info) {
+void on_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
+               fuse_file_info* info) {
   const fuse_ctx* context = fuse_req_ctx(request);
   proto::CreateFile file;
   file.set_parent(parent);
@@ -153,9 +159,11 @@ void on_write(fuse_req_t request, fuse_ino_t, const char* data, std::size_t size
               fuse_file_info* info) {
   auto& session = session_of(request);
   Buffer bytes = session.take_write_data(data, size);
-  // The page cache has given an appending write its offset already; metad is asked only for direct I/O.
+  // The page cache has given an appending write its offset already; metad is asked only for direct
+  // I/O.
   const bool append = (info->flags & O_APPEND) != 0 && (info->flags & O_DIRECT) != 0;
-  session.spawn(write(&session, request, file_of(info), static_cast<std::uint64_t>(offset), std::move(bytes), append));
+  session.spawn(write(&session, request, file_of(info), static_cast<std::uint64_t>(offset),
+                      std::move(bytes), append));
 }
 
 void on_flush(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
@@ -174,7 +182,8 @@ void on_release(fuse_req_t request, fuse_ino_t, fuse_file_info* info) {
   session.spawn(release(&session, request, std::move(file)));
 }
 
-void on_fallocate(fuse_req_t request, fuse_ino_t, int mode, off_t offset, off_t length, fuse_file_info* info) {
+void on_fallocate(fuse_req_t request, fuse_ino_t, int mode, off_t offset, off_t length,
+                  fuse_file_info* info) {
   auto& session = session_of(request);
   session.spawn(allocate(&session, request, file_of(info), mode, static_cast<std::uint64_t>(offset),
                          static_cast<std::uint64_t>(length)));
@@ -186,18 +195,21 @@ void on_lseek(fuse_req_t request, fuse_ino_t, off_t offset, int whence, fuse_fil
     return;
   }
   auto& session = session_of(request);
-  session.spawn(seek(&session, request, file_of(info), static_cast<std::uint64_t>(offset), whence == SEEK_DATA));
+  session.spawn(seek(&session, request, file_of(info), static_cast<std::uint64_t>(offset),
+                     whence == SEEK_DATA));
 }
 
-void on_copy_file_range(fuse_req_t request, fuse_ino_t, off_t source_offset, fuse_file_info* source, fuse_ino_t,
-                        off_t target_offset, fuse_file_info* target, std::size_t length, int flags) {
+void on_copy_file_range(fuse_req_t request, fuse_ino_t, off_t source_offset, fuse_file_info* source,
+                        fuse_ino_t, off_t target_offset, fuse_file_info* target, std::size_t length,
+                        int flags) {
   if (flags != 0) {
     fuse_reply_err(request, EINVAL);
     return;
   }
   auto& session = session_of(request);
-  session.spawn(copy_range(&session, request, file_of(source), static_cast<std::uint64_t>(source_offset),
-                           file_of(target), static_cast<std::uint64_t>(target_offset), length));
+  session.spawn(copy_range(&session, request, file_of(source),
+                           static_cast<std::uint64_t>(source_offset), file_of(target),
+                           static_cast<std::uint64_t>(target_offset), length));
 }
 
 }  // namespace

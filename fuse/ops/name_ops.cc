@@ -22,7 +22,8 @@ Task<void> create(FuseSession* session, fuse_req_t request, proto::CreateFile fi
   reply_entry(request, co_await session->fs().create(std::move(file)));
 }
 
-Task<void> link(FuseSession* session, fuse_req_t request, InodeId inode, InodeId parent, std::string name) {
+Task<void> link(FuseSession* session, fuse_req_t request, InodeId inode, InodeId parent,
+                std::string name) {
   reply_entry(request, co_await session->fs().link(inode, parent, std::move(name)));
 }
 
@@ -30,7 +31,8 @@ Task<void> unlink(FuseSession* session, fuse_req_t request, InodeId parent, std:
   reply_status(request, co_await session->fs().unlink(parent, std::move(name)));
 }
 
-Task<void> remove_directory(FuseSession* session, fuse_req_t request, InodeId parent, std::string name) {
+Task<void> remove_directory(FuseSession* session, fuse_req_t request, InodeId parent,
+                            std::string name) {
   reply_status(request, co_await session->fs().remove_directory(parent, std::move(name)));
 }
 
@@ -52,11 +54,15 @@ void on_lookup(fuse_req_t request, fuse_ino_t parent, const char* name) {
   session.spawn(lookup(&session, request, InodeId(parent), name));
 }
 
-// Look-ups are not counted: a node id is the inode id, and the metadata daemon knows which inodes are open.
+// Look-ups are not counted: a node id is the inode id, and the metadata daemon knows which inodes
+// are open.
 void on_forget(fuse_req_t request, fuse_ino_t, std::uint64_t) { fuse_reply_none(request); }
-void on_forget_multi(fuse_req_t request, std::size_t, fuse_forget_data*) { fuse_reply_none(request); }
+void on_forget_multi(fuse_req_t request, std::size_t, fuse_forget_data*) {
+  fuse_reply_none(request);
+}
 
-void start_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode, proto::CreateFile file) {
+void start_create(fuse_req_t request, fuse_ino_t parent, const char* name, mode_t mode,
+                  proto::CreateFile file) {
   file.set_parent(parent);
   file.set_name(name);
   file.set_mode(mode & 07777);
@@ -101,8 +107,8 @@ void on_rmdir(fuse_req_t request, fuse_ino_t parent, const char* name) {
   session.spawn(remove_directory(&session, request, InodeId(parent), name));
 }
 
-void on_rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent, const char* new_name,
-               unsigned flags) {
+void on_rename(fuse_req_t request, fuse_ino_t parent, const char* name, fuse_ino_t new_parent,
+               const char* new_name, unsigned flags) {
   constexpr unsigned kNoReplace = 1;  // RENAME_NOREPLACE and RENAME_EXCHANGE of renameat2(2)
   constexpr unsigned kExchange = 2;
   if ((flags & ~(kNoReplace | kExchange)) != 0 || flags == (kNoReplace | kExchange)) {

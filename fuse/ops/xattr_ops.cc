@@ -19,7 +19,8 @@ void reply_sized(fuse_req_t request, std::string_view value, std::size_t size) {
   }
 }
 
-Task<void> get_xattr(FuseSession* session, fuse_req_t request, InodeId inode, std::string name, std::size_t size) {
+Task<void> get_xattr(FuseSession* session, fuse_req_t request, InodeId inode, std::string name,
+                     std::size_t size) {
   auto value = co_await session->fs().get_xattr(inode, std::move(name));
   if (!value.ok()) {
     reply_status(request, value.status());
@@ -57,8 +58,8 @@ void on_listxattr(fuse_req_t request, fuse_ino_t inode, std::size_t size) {
   session.spawn(list_xattrs(&session, request, InodeId(inode), size));
 }
 
-void on_setxattr(fuse_req_t request, fuse_ino_t inode, const char* name, const char* value, std::size_t size,
-                 int flags) {
+void on_setxattr(fuse_req_t request, fuse_ino_t inode, const char* name, const char* value,
+                 std::size_t size, int flags) {
   proto::SetXattr change;
   change.set_inode(inode);
   change.set_name(name);

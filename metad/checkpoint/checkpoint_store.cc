@@ -74,7 +74,8 @@ Status CheckpointStore::write(const std::vector<Change>& changes, std::uint64_t 
     const rocksdb::Status put = value ? batch.Put(key, *value) : batch.Delete(key);
     RETURN_IF_ERROR(to_status(put, "collecting the checkpoint"));
   }
-  RETURN_IF_ERROR(to_status(batch.Put(kPositionKey, std::to_string(applied_position)), "collecting the checkpoint"));
+  RETURN_IF_ERROR(to_status(batch.Put(kPositionKey, std::to_string(applied_position)),
+                            "collecting the checkpoint"));
   rocksdb::WriteOptions options;
   options.disableWAL = true;
   RETURN_IF_ERROR(to_status(db_->Write(options, &batch), "writing the checkpoint"));

@@ -1,6 +1,6 @@
-// CheckpointStore: the state's records in RocksDB, with the journal position up to which they are complete. RocksDB's
-// own log is off: a checkpoint is one atomic batch, flushed; what it does not hold yet is in our journal. Blocking:
-// called from a pool thread, one call at a time.
+// CheckpointStore: the state's records in RocksDB, with the journal position up to which they are
+// complete. RocksDB's own log is off: a checkpoint is one atomic batch, flushed; what it does not
+// hold yet is in our journal. Blocking: called from a pool thread, one call at a time.
 #pragma once
 
 #include <functional>
@@ -28,7 +28,8 @@ class CheckpointStore {
   static Result<std::unique_ptr<CheckpointStore>> open(const std::string& path);
   ~CheckpointStore();
 
-  // Gives every record; returns the applied position, 0 for a new store. Errors: kCorruption; what `visit` says.
+  // Gives every record; returns the applied position, 0 for a new store. Errors: kCorruption; what
+  // `visit` says.
   Result<std::uint64_t> load(const Visit& visit);
   // *Durable:* all changes and the position together. Errors: kIoError, kNoSpace.
   Status write(const std::vector<Change>& changes, std::uint64_t applied_position);

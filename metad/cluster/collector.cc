@@ -69,8 +69,8 @@ Task<bool> Collector::drop_pack(PackId pack, std::uint64_t epoch) {
   co_return reply.ok() && reply->status().code() == 0;
 }
 
-// What a drive holds of packs that the metadata has dropped already, or never journaled: left over by a crash, or by a
-// drive that was away while its pack was dropped.
+// What a drive holds of packs that the metadata has dropped already, or never journaled: left over
+// by a crash, or by a drive that was away while its pack was dropped.
 Task<void> Collector::drop_unknown_packs(const DriveInfo* drive) {
   StorageApi* storage = storage_of_(*drive);
   if (storage == nullptr) co_return;
@@ -86,8 +86,8 @@ Task<void> Collector::drop_unknown_packs(const DriveInfo* drive) {
       query.mutable_list_packs()->set_limit(1);
       proto::QueryReply reply;
       server_.machine().query(query, &reply);
-      const bool known =
-          reply.list_packs().packs_size() > 0 && reply.list_packs().packs(0).pack() == info.pack.value();
+      const bool known = reply.list_packs().packs_size() > 0 &&
+                         reply.list_packs().packs(0).pack() == info.pack.value();
       // A lease is journaled before its holder hears of it, so an unknown pack was dropped.
       if (!known) (void)co_await storage->delete_pack(drive->id, info.pack, deadline);
     }

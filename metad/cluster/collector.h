@@ -1,6 +1,7 @@
-// Collector: gives back the space of packs that nothing refers to. Order, never clocks: a pack's lease is closed in the
-// journal first, so that no later commit can name it; then the pack is sealed on its drives, so that no late fragment
-// arrives; then it is deleted there; then the metadata forgets it. Belongs to metad's executor.
+// Collector: gives back the space of packs that nothing refers to. Order, never clocks: a pack's
+// lease is closed in the journal first, so that no later commit can name it; then the pack is
+// sealed on its drives, so that no late fragment arrives; then it is deleted there; then the
+// metadata forgets it. Belongs to metad's executor.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,8 @@ class Collector {
   // Null when nobody serves the drive now.
   using StorageOf = std::function<StorageApi*(const DriveInfo& drive)>;
 
-  Collector(MetadataServer& server, StorageOf storage_of) : server_(server), storage_of_(std::move(storage_of)) {}
+  Collector(MetadataServer& server, StorageOf storage_of)
+      : server_(server), storage_of_(std::move(storage_of)) {}
   // Collects every kCollectInterval until stop().
   void start();
   Task<void> stop();

@@ -22,7 +22,8 @@ std::uint32_t crc_of(JournalFileHeader header) {
 
 std::string file_name(std::uint64_t number) {
   const std::string digits = std::to_string(number);
-  return std::string(kPrefix) + std::string(8 - std::min<std::size_t>(8, digits.size()), '0') + digits;
+  return std::string(kPrefix) + std::string(8 - std::min<std::size_t>(8, digits.size()), '0') +
+         digits;
 }
 
 // Whether the bytes begin with a batch of this file's life that verifies. `bytes` may be cut short.
@@ -35,13 +36,16 @@ bool verifies(std::span<const std::byte> bytes, const JournalBatchHeader& header
   return crc == header.crc;
 }
 
-// Calls `visit` with each command of a verified batch. Errors: kCorruption when the lengths do not add up.
+// Calls `visit` with each command of a verified batch. Errors: kCorruption when the lengths do not
+// add up.
 Status for_each_command(std::span<const std::byte> bytes, const JournalBatchHeader& header,
                         const std::function<Status(std::uint64_t, std::string_view)>& visit) {
-  std::string_view rest(reinterpret_cast<const char*>(bytes.data()) + sizeof header, header.bytes - sizeof header);
+  std::string_view rest(reinterpret_cast<const char*>(bytes.data()) + sizeof header,
+                        header.bytes - sizeof header);
   for (std::uint32_t i = 0; i < header.count; ++i) {
     std::uint32_t length = 0;
-    if (rest.size() < sizeof length) return CorruptionError("a batch with fewer commands than it says");
+    if (rest.size() < sizeof length)
+      return CorruptionError("a batch with fewer commands than it says");
     std::memcpy(&length, rest.data(), sizeof length);
     rest.remove_prefix(sizeof length);
     if (rest.size() < length) return CorruptionError("a command longer than its batch");
@@ -53,7 +57,8 @@ Status for_each_command(std::span<const std::byte> bytes, const JournalBatchHead
 
 }  // namespace
 
-Task<Result<std::unique_ptr<Journal>>> Journal::open(BlockDirectory& directory, std::uint64_t segment_bytes,
+Task<Result<std::unique_ptr<Journal>>> Journal::open(BlockDirectory& directory,
+                                                     std::uint64_t segment_bytes,
                                                      std::uint64_t after, Replay replay) {
   std::unique_ptr<Journal> journal(new Journal(directory, segment_bytes));
   CO_RETURN_IF_ERROR(co_await journal->recover(after, replay));
@@ -83,13 +88,15 @@ Task<Status> Journal::recover(std::uint64_t after, const Replay& replay) {
     std::memcpy(&header, page->data(), sizeof header);
     File& file = files_[name];
     file.device = std::move(*device);
-    if (header.magic != kFileMagic || header.crc != crc_of(header)) continue;  // prewritten, never used
+    if (header.magic != kFileMagic || header.crc != crc_of(header))
+      continue;  // prewritten, never used
     if (header.format_version > kJournalFormatVersion) {
-      co_return NotSupportedError(file.device->name() + " is of format version " +
-                                  std::to_string(header.format_version) + ", newer than this program knows (" +
-                                  std::to_string(kJournalFormatVersion) + ")");
+      co_return NotSupportedError(
+          file.device->name() + " is of format version " + std::to_string(header.format_version) +
+          ", newer than this program knows (" + std::to_string(kJournalFormatVersion) + ")");
     }
-    if (have_uuid && header.uuid != uuid_) co_return CorruptionError(file.device->name() + " is of another journal");
+    if (have_uuid && header.uuid != uuid_)
+      co_return CorruptionError(file.device->name() + " is of another journal");
     uuid_ = header.uuid;
     have_uuid = true;
     file.free = false;
@@ -99,11 +106,13 @@ Task<Status> Journal::recover(std::uint64_t after, const Replay& replay) {
     used.push_back(&file);
   }
   if (!have_uuid) secure_random_bytes(std::as_writable_bytes(std::span(uuid_)));
-  std::sort(used.begin(), used.end(), [](const File* a, const File* b) { return a->generation < b->generation; });
+  std::sort(used.begin(), used.end(),
+            [](const File* a, const File* b) { return a->generation < b->generation; });
   last_position_ = used.empty() ? after : used.front()->first_position - 1;
   if (last_position_ > after) {
     co_return CorruptionError("the journal in " + directory_.path() + " begins at position " +
-                              std::to_string(last_position_ + 1) + ", the checkpoint ends at " + std::to_string(after));
+                              std::to_string(last_position_ + 1) + ", the checkpoint ends at " +
+                              std::to_string(after));
   }
   for (File* file : used) {
     CO_RETURN_IF_ERROR(co_await replay_file(file, file == used.back(), after, replay));
@@ -118,23 +127,27 @@ Task<Status> Journal::recover(std::uint64_t after, const Replay& replay) {
   co_return OkStatus();
 }
 
-Task<Status> Journal::replay_file(File* file, bool last, std::uint64_t after, const Replay& replay) {
+Task<Status> Journal::replay_file(File* file, bool last, std::uint64_t after,
+                                  const Replay& replay) {
   auto content = co_await file->device->read(0, file->device->size_bytes());
   if (!content.ok()) co_return content.status();
   const auto damage = [&](std::uint64_t offset, const std::string& what) {
-    return CorruptionError(file->device->name() + " at byte " + std::to_string(offset) + ": " + what);
+    return CorruptionError(file->device->name() + " at byte " + std::to_string(offset) + ": " +
+                           what);
   };
   if (file->first_position != last_position_ + 1) {
-    co_return damage(0, "begins at position " + std::to_string(file->first_position) + ", expected " +
-                            std::to_string(last_position_ + 1));
+    co_return damage(0, "begins at position " + std::to_string(file->first_position) +
+                            ", expected " + std::to_string(last_position_ + 1));
   }
   std::uint64_t offset = kPageSize;
   while (offset + kPageSize <= content->size()) {
     const auto bytes = content->span().subspan(offset);
     JournalBatchHeader header{};
     std::memcpy(&header, bytes.data(), sizeof header);
-    const bool ours = header.magic == kBatchMagic && header.uuid == uuid_ && header.generation == file->generation;
-    if (ours && header.format_version > kJournalFormatVersion) co_return NotSupportedError("a newer journal format");
+    const bool ours = header.magic == kBatchMagic && header.uuid == uuid_ &&
+                      header.generation == file->generation;
+    if (ours && header.format_version > kJournalFormatVersion)
+      co_return NotSupportedError("a newer journal format");
     if (!ours || !verifies(bytes, header)) {
       const bool damaged = co_await batch_follows(file, offset + kPageSize);
       if (damaged) {
@@ -146,23 +159,27 @@ Task<Status> Journal::replay_file(File* file, bool last, std::uint64_t after, co
       co_return damage(offset, "position " + std::to_string(header.first_position) + " follows " +
                                    std::to_string(last_position_));
     }
-    const Status replayed = for_each_command(bytes, header, [&](std::uint64_t position, std::string_view command) {
-      return position > after ? replay(position, command) : OkStatus();
-    });
-    if (!replayed.ok()) co_return replayed.with_context(file->device->name() + " at byte " + std::to_string(offset));
+    const Status replayed =
+        for_each_command(bytes, header, [&](std::uint64_t position, std::string_view command) {
+          return position > after ? replay(position, command) : OkStatus();
+        });
+    if (!replayed.ok())
+      co_return replayed.with_context(file->device->name() + " at byte " + std::to_string(offset));
     last_position_ = header.first_position + header.count - 1;
     bytes_since_trim_ += header.bytes;
     offset += round_up(header.bytes, kPageSize);
   }
   file->next_offset = offset;
   file->last_position = last_position_;
-  // A torn end is fine in the newest file only: a later file exists because the end of this one was durable. Its gap
-  // is found by the position that the later file begins with.
-  if (!last && file->last_position + 1 == file->first_position) co_return damage(kPageSize, "holds nothing");
+  // A torn end is fine in the newest file only: a later file exists because the end of this one was
+  // durable. Its gap is found by the position that the later file begins with.
+  if (!last && file->last_position + 1 == file->first_position)
+    co_return damage(kPageSize, "holds nothing");
   co_return OkStatus();
 }
 
-// Whether a batch of this life of the file that is newer than the last one read begins at some page from `offset` on.
+// Whether a batch of this life of the file that is newer than the last one read begins at some page
+// from `offset` on.
 Task<bool> Journal::batch_follows(File* file, std::uint64_t offset) {
   auto content = co_await file->device->read(0, file->device->size_bytes());
   if (!content.ok()) co_return false;
@@ -170,8 +187,9 @@ Task<bool> Journal::batch_follows(File* file, std::uint64_t offset) {
     const auto bytes = content->span().subspan(offset);
     JournalBatchHeader header{};
     std::memcpy(&header, bytes.data(), sizeof header);
-    if (header.magic == kBatchMagic && header.uuid == uuid_ && header.generation == file->generation &&
-        header.first_position > last_position_ + 1 && verifies(bytes, header)) {
+    if (header.magic == kBatchMagic && header.uuid == uuid_ &&
+        header.generation == file->generation && header.first_position > last_position_ + 1 &&
+        verifies(bytes, header)) {
       co_return true;
     }
   }
@@ -251,7 +269,8 @@ Task<Status> Journal::write(std::uint64_t first_position, std::vector<std::strin
   std::memcpy(out, &header, sizeof header);
   BufferList pieces;
   pieces.push_back(std::move(batch));
-  const Status written = co_await active_->device->write(active_->next_offset, std::move(pieces), WriteMode::kDurable);
+  const Status written =
+      co_await active_->device->write(active_->next_offset, std::move(pieces), WriteMode::kDurable);
   if (!written.ok()) {
     failed_ = written;
     co_return written;

@@ -1,10 +1,12 @@
-// Journal: the commands of a metadata daemon in the order of their positions, made durable in group commits. Files are
-// prewritten and recycled. Belongs to one executor; one write is in flight at a time.
+// Journal: the commands of a metadata daemon in the order of their positions, made durable in group
+// commits. Files are prewritten and recycled. Belongs to one executor; one write is in flight at a
+// time.
 //
 //   file:  [header page][batch][batch]...
 //   batch: [BatchHeader][length u32, bytes]... zero padding to a page
 //
-// A batch counts only if its CRC holds; a batch that does not, with nothing valid behind it, is the torn end.
+// A batch counts only if its CRC holds; a batch that does not, with nothing valid behind it, is the
+// torn end.
 #pragma once
 
 #include <array>
@@ -26,22 +28,22 @@ inline constexpr std::uint32_t kJournalFormatVersion = 1;
 struct JournalFileHeader {
   std::uint64_t magic;
   std::uint32_t format_version;
-  std::uint32_t crc;                    // of this struct with crc = 0
-  std::array<std::uint8_t, 16> uuid;    // of the journal: a file of another one
-  std::uint64_t generation;             // of this life of the file; grows from file to file
-  std::uint64_t first_position;         // of the first command in it
+  std::uint32_t crc;                  // of this struct with crc = 0
+  std::array<std::uint8_t, 16> uuid;  // of the journal: a file of another one
+  std::uint64_t generation;           // of this life of the file; grows from file to file
+  std::uint64_t first_position;       // of the first command in it
 };
 static_assert(sizeof(JournalFileHeader) == 48);
 
 struct JournalBatchHeader {
   std::uint64_t magic;
   std::uint32_t format_version;
-  std::uint32_t crc;             // of header and commands with crc = 0: a torn or flipped batch
+  std::uint32_t crc;  // of header and commands with crc = 0: a torn or flipped batch
   std::array<std::uint8_t, 16> uuid;
   std::uint64_t generation;      // a batch of an earlier life of the file
   std::uint64_t first_position;  // a lost batch shows as a gap
   std::uint32_t count;
-  std::uint32_t bytes;           // header and commands
+  std::uint32_t bytes;  // header and commands
 };
 static_assert(sizeof(JournalBatchHeader) == 56);
 
@@ -50,12 +52,15 @@ class Journal {
   // Gives every command at a position above `after`, in order. Errors stop the opening.
   using Replay = std::function<Status(std::uint64_t position, std::string_view command)>;
 
-  // Opens or makes the journal of `directory`. Errors: kCorruption with file and byte for damage that is not a torn
-  // tail, or for a gap between `after` and what is there; kNotSupported for a newer format.
-  static Task<Result<std::unique_ptr<Journal>>> open(BlockDirectory& directory, std::uint64_t segment_bytes,
+  // Opens or makes the journal of `directory`. Errors: kCorruption with file and byte for damage
+  // that is not a torn tail, or for a gap between `after` and what is there; kNotSupported for a
+  // newer format.
+  static Task<Result<std::unique_ptr<Journal>>> open(BlockDirectory& directory,
+                                                     std::uint64_t segment_bytes,
                                                      std::uint64_t after, Replay replay);
 
-  // Appends commands at the next positions. *Durable:* all of them, once OK. After an error nothing more is taken.
+  // Appends commands at the next positions. *Durable:* all of them, once OK. After an error nothing
+  // more is taken.
   Task<Status> write(std::uint64_t first_position, std::vector<std::string_view> commands);
   // Commands up to `position` are in a checkpoint: files that hold nothing newer are used again.
   void trim(std::uint64_t position);

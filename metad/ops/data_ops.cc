@@ -33,15 +33,18 @@ void new_version(State& state, Inode& inode, const Context& context, std::int64_
 
 Result<Inode*> need_regular(State& state, std::uint64_t id) {
   ASSIGN_OR_RETURN(Inode * inode, state.need(id));
-  if (inode->is_directory()) return IsDirectoryError("inode " + std::to_string(id) + " is a directory");
-  if (!inode->is_regular()) return InvalidArgumentError("inode " + std::to_string(id) + " holds no bytes");
+  if (inode->is_directory())
+    return IsDirectoryError("inode " + std::to_string(id) + " is a directory");
+  if (!inode->is_regular())
+    return InvalidArgumentError("inode " + std::to_string(id) + " holds no bytes");
   return inode;
 }
 
 Status check_xattr_name(const std::string& name) {
   for (const char* prefix : {"user.", "trusted.", "security."}) {
     if (name.starts_with(prefix) && name.size() > std::string_view(prefix).size()) {
-      return name.size() > kMaxXattrName ? OutOfRangeError("an xattr name of over 255 bytes") : OkStatus();
+      return name.size() > kMaxXattrName ? OutOfRangeError("an xattr name of over 255 bytes")
+                                         : OkStatus();
     }
   }
   return NotSupportedError("xattr " + name + ": only user., trusted. and security. are kept");
@@ -54,7 +57,8 @@ Status set_attributes(State& state, const proto::SetAttributes& op, const Contex
   ASSIGN_OR_RETURN(Inode * inode, state.need(op.inode()));
   if (op.set_size()) {
     ASSIGN_OR_RETURN(inode, need_regular(state, op.inode()));
-    if (op.size() > kMaxFileBytes) return TooLargeError("a size of " + std::to_string(op.size()) + " bytes");
+    if (op.size() > kMaxFileBytes)
+      return TooLargeError("a size of " + std::to_string(op.size()) + " bytes");
   }
   if (op.set_mode()) inode->mode = static_cast<std::uint16_t>(op.mode() & 07777);
   if (op.set_uid()) inode->uid = op.uid();
@@ -65,7 +69,8 @@ Status set_attributes(State& state, const proto::SetAttributes& op, const Contex
     if (inode->mode & S_IXGRP) inode->mode &= static_cast<std::uint16_t>(~S_ISGID);
   }
   if (op.set_size()) {
-    if (op.size() < inode->size) punch_extents(&inode->extents, op.size(), kMaxFileBytes * 2, state.releaser());
+    if (op.size() < inode->size)
+      punch_extents(&inode->extents, op.size(), kMaxFileBytes * 2, state.releaser());
     inode->size = op.size();
     new_version(state, *inode, context, 0);
   }
@@ -78,14 +83,17 @@ Status set_attributes(State& state, const proto::SetAttributes& op, const Contex
   return OkStatus();
 }
 
-Status commit_data(State& state, const proto::CommitData& op, const Context& context, proto::CommandReply* reply) {
+Status commit_data(State& state, const proto::CommitData& op, const Context& context,
+                   proto::CommandReply* reply) {
   ASSIGN_OR_RETURN(Inode * inode, need_regular(state, op.inode()));
   ASSIGN_OR_RETURN(const ExtentList extents, extents_from_proto(op.extents()));
   RETURN_IF_ERROR(state.check_extents(extents, context));
   const std::uint64_t end = extents.empty() ? 0 : extents.back().file_end();
-  if (std::max(op.size_at_least(), end) > kMaxFileBytes) return TooLargeError("a file of over 2^62 bytes");
+  if (std::max(op.size_at_least(), end) > kMaxFileBytes)
+    return TooLargeError("a file of over 2^62 bytes");
   for (const proto::ByteRange& hole : op.punch()) {
-    if (hole.offset() > kMaxFileBytes || hole.length() > kMaxFileBytes) return InvalidArgumentError("a hole out of range");
+    if (hole.offset() > kMaxFileBytes || hole.length() > kMaxFileBytes)
+      return InvalidArgumentError("a hole out of range");
   }
   for (const proto::ByteRange& hole : op.punch()) {
     punch_extents(&inode->extents, hole.offset(), hole.offset() + hole.length(), state.releaser());
@@ -98,10 +106,12 @@ Status commit_data(State& state, const proto::CommitData& op, const Context& con
   return OkStatus();
 }
 
-Status clone_range(State& state, const proto::CloneRange& op, const Context& context, proto::CommandReply* reply) {
+Status clone_range(State& state, const proto::CloneRange& op, const Context& context,
+                   proto::CommandReply* reply) {
   ASSIGN_OR_RETURN(Inode * source, need_regular(state, op.source()));
   ASSIGN_OR_RETURN(Inode * target, need_regular(state, op.target()));
-  if (op.source_offset() > kMaxFileBytes || op.target_offset() > kMaxFileBytes || op.length() > kMaxFileBytes) {
+  if (op.source_offset() > kMaxFileBytes || op.target_offset() > kMaxFileBytes ||
+      op.length() > kMaxFileBytes) {
     return TooLargeError("a range out of bounds");
   }
   const std::uint64_t source_end = std::min(source->size, op.source_offset() + op.length());
@@ -114,9 +124,11 @@ Status clone_range(State& state, const proto::CloneRange& op, const Context& con
                         op.target_offset() < source_end;
   if (overlaps) return InvalidArgumentError("the ranges overlap");
   ExtentList shared = slice_extents(source->extents, op.source_offset(), source_end);
-  for (Extent& extent : shared) extent.file_offset = extent.file_offset - op.source_offset() + op.target_offset();
+  for (Extent& extent : shared)
+    extent.file_offset = extent.file_offset - op.source_offset() + op.target_offset();
   state.account(shared, false);
-  punch_extents(&target->extents, op.target_offset(), op.target_offset() + length, state.releaser());
+  punch_extents(&target->extents, op.target_offset(), op.target_offset() + length,
+                state.releaser());
   for (const Extent& extent : shared) insert_extent(&target->extents, extent, state.releaser());
   target->size = std::max(target->size, op.target_offset() + length);
   new_version(state, *target, context, 0);
@@ -129,7 +141,8 @@ Status swap_extents(State& state, const proto::SwapExtents& op, const Context& c
   ASSIGN_OR_RETURN(const ExtentList from, extents_from_proto(op.from()));
   ASSIGN_OR_RETURN(const ExtentList to, extents_from_proto(op.to()));
   RETURN_IF_ERROR(state.check_extents(to, context));
-  if (from.size() != to.size()) return InvalidArgumentError("as many new extents as old ones are needed");
+  if (from.size() != to.size())
+    return InvalidArgumentError("as many new extents as old ones are needed");
   for (std::size_t i = 0; i < from.size(); ++i) {
     if (from[i].file_offset != to[i].file_offset || from[i].length != to[i].length) {
       return InvalidArgumentError("an extent may only be exchanged for one of the same range");

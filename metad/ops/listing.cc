@@ -1,5 +1,6 @@
-// Listings: a range scan over the tree in the byte order of whole keys. A directory's map is in that order already, so
-// the next key from any marker is one seek per level, and a delimiter or prefix skips a subtree with another seek.
+// Listings: a range scan over the tree in the byte order of whole keys. A directory's map is in
+// that order already, so the next key from any marker is one seek per level, and a delimiter or
+// prefix skips a subtree with another seek.
 #include "metad/ops/ops.h"
 
 namespace shoal::metad {
@@ -10,10 +11,10 @@ struct Found {
   const Inode* inode = nullptr;
 };
 
-// The first object below `directory` whose key, without `prefix`, is at least `bound`. `prefix` is the directory's own
-// key with its slash.
-bool next_object(State& state, const Inode& directory, const std::string& prefix, const std::string& bound,
-                 Found* found) {
+// The first object below `directory` whose key, without `prefix`, is at least `bound`. `prefix` is
+// the directory's own key with its slash.
+bool next_object(State& state, const Inode& directory, const std::string& prefix,
+                 const std::string& bound, Found* found) {
   const auto& entries = directory.directory->entries;
   if (bound.empty() && directory.directory->is_object && !prefix.empty()) {
     *found = {prefix, &directory};
@@ -63,8 +64,9 @@ Status list_objects(State& state, const proto::ListObjects& op, proto::ListObjec
   Found found;
   while (next_object(state, *bucket, "", bound, &found)) {
     if (!found.key.starts_with(op.prefix())) break;
-    const std::size_t cut =
-        op.delimiter().empty() ? std::string::npos : found.key.find(op.delimiter(), op.prefix().size());
+    const std::size_t cut = op.delimiter().empty()
+                                ? std::string::npos
+                                : found.key.find(op.delimiter(), op.prefix().size());
     std::string common;
     if (cut != std::string::npos) {
       common = found.key.substr(0, cut + op.delimiter().size());

@@ -31,13 +31,15 @@ Status check_symlink(const proto::CreateFile& op) {
   constexpr std::size_t kMaxTarget = 4095;
   if (op.type() != proto::SYMLINK) return OkStatus();
   if (op.symlink_target().empty()) return NotFoundError("a symlink needs a target");
-  if (op.symlink_target().size() > kMaxTarget) return NameTooLongError("a symlink's target is over 4095 bytes");
+  if (op.symlink_target().size() > kMaxTarget)
+    return NameTooLongError("a symlink's target is over 4095 bytes");
   return OkStatus();
 }
 
 }  // namespace
 
-Status create_file(State& state, const proto::CreateFile& op, const Context& context, proto::CommandReply* reply) {
+Status create_file(State& state, const proto::CreateFile& op, const Context& context,
+                   proto::CommandReply* reply) {
   ASSIGN_OR_RETURN(Inode * parent, state.need_directory(op.parent()));
   if (op.type() == proto::FILE_TYPE_UNKNOWN) return InvalidArgumentError("a file of no type");
   RETURN_IF_ERROR(check_symlink(op));
@@ -45,7 +47,8 @@ Status create_file(State& state, const proto::CreateFile& op, const Context& con
   if (!op.unlinked()) {
     ASSIGN_OR_RETURN(entry, state.resolve(*parent, op.name()));
     if (entry.inode != nullptr) {
-      if (op.exclusive() || op.type() != proto::REGULAR) return AlreadyExistsError(op.name() + " exists");
+      if (op.exclusive() || op.type() != proto::REGULAR)
+        return AlreadyExistsError(op.name() + " exists");
       if (entry.inode->is_directory()) return IsDirectoryError(op.name() + " is a directory");
       fill_file_reply(state, *entry.inode, reply->mutable_file());
       extents_to_proto(entry.inode->extents, reply->mutable_file()->mutable_extents());
@@ -54,7 +57,8 @@ Status create_file(State& state, const proto::CreateFile& op, const Context& con
     if (parent->link_count == 0) return NotFoundError("the directory was removed");
     // An escape that names nothing cannot be made: it would read back as something else.
     ASSIGN_OR_RETURN(const RawName raw, from_posix_name(op.name()));
-    if (raw.is_long || raw.shadowed_file) return NotFoundError(op.name() + " is an escape that names nothing");
+    if (raw.is_long || raw.shadowed_file)
+      return NotFoundError(op.name() + " is an escape that names nothing");
   }
   Inode& inode = state.create_inode(op.type(), op.mode(), op.owner(), context);
   if (parent->mode & S_ISGID) {
@@ -76,15 +80,18 @@ Status create_file(State& state, const proto::CreateFile& op, const Context& con
   return OkStatus();
 }
 
-Status link_file(State& state, const proto::LinkFile& op, const Context& context, proto::CommandReply* reply) {
+Status link_file(State& state, const proto::LinkFile& op, const Context& context,
+                 proto::CommandReply* reply) {
   ASSIGN_OR_RETURN(Inode * inode, state.need(op.inode()));
   ASSIGN_OR_RETURN(Inode * parent, state.need_directory(op.parent()));
   if (inode->is_directory()) return NotPermittedError("a directory cannot have a second name");
-  if (inode->link_count >= kMaxLinks) return TooManyLinksError("inode " + std::to_string(inode->id));
+  if (inode->link_count >= kMaxLinks)
+    return TooManyLinksError("inode " + std::to_string(inode->id));
   ASSIGN_OR_RETURN(const Entry entry, state.resolve(*parent, op.name()));
   if (entry.inode != nullptr) return AlreadyExistsError(op.name() + " exists");
   ASSIGN_OR_RETURN(const RawName raw, from_posix_name(op.name()));
-  if (raw.is_long || raw.shadowed_file) return NotFoundError(op.name() + " is an escape that names nothing");
+  if (raw.is_long || raw.shadowed_file)
+    return NotFoundError(op.name() + " is an escape that names nothing");
   if (inode->extras != nullptr && inode->link_count == 0) {
     inode->extras->holders.clear();
     state.unreaped.erase(inode->id);
@@ -96,7 +103,8 @@ Status link_file(State& state, const proto::LinkFile& op, const Context& context
   return OkStatus();
 }
 
-Status unlink_file(State& state, const proto::UnlinkFile& op, const Context& context, proto::CommandReply* reply) {
+Status unlink_file(State& state, const proto::UnlinkFile& op, const Context& context,
+                   proto::CommandReply* reply) {
   ASSIGN_OR_RETURN(Inode * parent, state.need_directory(op.parent()));
   ASSIGN_OR_RETURN(const Entry entry, state.resolve(*parent, op.name()));
   if (entry.inode == nullptr) return NotFoundError(op.name() + " does not exist");
@@ -120,10 +128,13 @@ Status remove_directory(State& state, const proto::RemoveDirectory& op, const Co
   return OkStatus();
 }
 
-static Status check_rename(State& state, const proto::RenameFile& op, const Entry& source, const Entry& target) {
+static Status check_rename(State& state, const proto::RenameFile& op, const Entry& source,
+                           const Entry& target) {
   if (source.inode == nullptr) return NotFoundError(op.source_name() + " does not exist");
-  if (op.exchange() && target.inode == nullptr) return NotFoundError(op.target_name() + " does not exist");
-  if (op.no_replace() && target.inode != nullptr) return AlreadyExistsError(op.target_name() + " exists");
+  if (op.exchange() && target.inode == nullptr)
+    return NotFoundError(op.target_name() + " does not exist");
+  if (op.no_replace() && target.inode != nullptr)
+    return AlreadyExistsError(op.target_name() + " exists");
   if (source.inode->is_directory() && is_ancestor(state, *source.inode, *target.parent)) {
     return InvalidArgumentError(op.target_name() + " lies inside " + op.source_name());
   }
@@ -135,7 +146,8 @@ static Status check_rename(State& state, const proto::RenameFile& op, const Entr
   }
   if (target.inode == nullptr) {
     ASSIGN_OR_RETURN(const RawName raw, from_posix_name(op.target_name()));
-    if (raw.is_long || raw.shadowed_file) return NotFoundError(op.target_name() + " is an escape that names nothing");
+    if (raw.is_long || raw.shadowed_file)
+      return NotFoundError(op.target_name() + " is an escape that names nothing");
     return OkStatus();
   }
   if (source.inode->is_directory() && !target.inode->is_directory()) {
@@ -163,7 +175,8 @@ static void detach(State& state, const Entry& entry) {
   --entry.inode->link_count;
 }
 
-Status rename_file(State& state, const proto::RenameFile& op, const Context& context, proto::CommandReply* reply) {
+Status rename_file(State& state, const proto::RenameFile& op, const Context& context,
+                   proto::CommandReply* reply) {
   ASSIGN_OR_RETURN(Inode * source_parent, state.need_directory(op.source_parent()));
   ASSIGN_OR_RETURN(Inode * target_parent, state.need_directory(op.target_parent()));
   ASSIGN_OR_RETURN(const Entry source, state.resolve(*source_parent, op.source_name()));
@@ -218,7 +231,8 @@ Status reap_orphans(State& state, const proto::ReapOrphans& op, const Context& c
 
 Status release_orphan(State& state, const proto::ReleaseOrphan& op, const Context& context) {
   Inode* inode = state.find(op.inode());
-  if (inode == nullptr || inode->extras == nullptr || inode->extras->holders.empty()) return OkStatus();
+  if (inode == nullptr || inode->extras == nullptr || inode->extras->holders.empty())
+    return OkStatus();
   std::erase(inode->extras->holders, context.session);
   state.touch(*inode);
   if (inode->extras->holders.empty() && inode->link_count == 0) state.remove_inode(*inode);

@@ -15,7 +15,8 @@ Status check_key(const std::string& key) {
 }
 
 bool matches(const google::protobuf::RepeatedPtrField<std::string>& tags, const std::string& etag) {
-  return std::any_of(tags.begin(), tags.end(), [&](const std::string& tag) { return tag == "*" || tag == etag; });
+  return std::any_of(tags.begin(), tags.end(),
+                     [&](const std::string& tag) { return tag == "*" || tag == etag; });
 }
 
 void fill_object_reply(State& state, const Inode& inode, proto::CommandReply* reply) {
@@ -28,8 +29,8 @@ void set_object(Inode& inode, proto::ObjectMeta object, const Context& context) 
   inode.object = object.SerializeAsString();
 }
 
-Status delete_one(State& state, Inode& bucket, const std::string& key, const proto::Conditions& conditions,
-                  const Context& context) {
+Status delete_one(State& state, Inode& bucket, const std::string& key,
+                  const proto::Conditions& conditions, const Context& context) {
   RETURN_IF_ERROR(check_key(key));
   Inode* inode = state.find_object(bucket, key);
   RETURN_IF_ERROR(check_conditions(conditions, inode, false));
@@ -43,7 +44,8 @@ Status delete_one(State& state, Inode& bucket, const std::string& key, const pro
   }
   const std::vector<std::string> parts = split_key(key);
   Inode* parent = &bucket;
-  for (std::size_t i = 0; i + 1 < parts.size(); ++i) parent = state.child(*parent, State::entry_key(parts[i], true));
+  for (std::size_t i = 0; i + 1 < parts.size(); ++i)
+    parent = state.child(*parent, State::entry_key(parts[i], true));
   state.remove_entry(*parent, State::entry_key(parts.back(), false));
   parent->mtime_ns = parent->ctime_ns = context.time_ns;
   state.drop_link(*inode, context);
@@ -54,25 +56,31 @@ Status delete_one(State& state, Inode& bucket, const std::string& key, const pro
 }  // namespace
 
 Status check_conditions(const proto::Conditions& conditions, const Inode* inode, bool reading) {
-  if (conditions.must_not_exist() && inode != nullptr) return PreconditionFailedError("the object exists");
+  if (conditions.must_not_exist() && inode != nullptr)
+    return PreconditionFailedError("the object exists");
   if (inode == nullptr) {
     if (conditions.if_match_size() > 0) {
-      return reading ? NotFoundError("the object does not exist") : PreconditionFailedError("the object does not exist");
+      return reading ? NotFoundError("the object does not exist")
+                     : PreconditionFailedError("the object does not exist");
     }
     return OkStatus();
   }
   const proto::ObjectMeta object = object_of(*inode);
   constexpr std::int64_t kSecond = 1'000'000'000;
-  const std::int64_t modified = object.last_modified_ns() / kSecond;  // HTTP dates know no fractions
-  const Status not_modified = reading ? NotModifiedError("not modified") : PreconditionFailedError("If-None-Match");
+  const std::int64_t modified =
+      object.last_modified_ns() / kSecond;  // HTTP dates know no fractions
+  const Status not_modified =
+      reading ? NotModifiedError("not modified") : PreconditionFailedError("If-None-Match");
   if (conditions.if_match_size() > 0) {
     if (!matches(conditions.if_match(), object.etag())) return PreconditionFailedError("If-Match");
-  } else if (conditions.has_if_unmodified_since() && modified > conditions.if_unmodified_since_ns() / kSecond) {
+  } else if (conditions.has_if_unmodified_since() &&
+             modified > conditions.if_unmodified_since_ns() / kSecond) {
     return PreconditionFailedError("If-Unmodified-Since");
   }
   if (conditions.if_none_match_size() > 0) {
     if (matches(conditions.if_none_match(), object.etag())) return not_modified;
-  } else if (conditions.has_if_modified_since() && modified <= conditions.if_modified_since_ns() / kSecond) {
+  } else if (conditions.has_if_modified_since() &&
+             modified <= conditions.if_modified_since_ns() / kSecond) {
     return reading ? not_modified : PreconditionFailedError("If-Modified-Since");
   }
   return OkStatus();
@@ -81,7 +89,8 @@ Status check_conditions(const proto::Conditions& conditions, const Inode* inode,
 Status create_bucket(State& state, const proto::CreateBucket& op, const Context& context) {
   RETURN_IF_ERROR(from_posix_name(op.name()).status());
   Inode& root = *state.find(kRootInode.value());
-  if (state.find_bucket(op.name()) != nullptr) return AlreadyExistsError("bucket " + op.name() + " exists");
+  if (state.find_bucket(op.name()) != nullptr)
+    return AlreadyExistsError("bucket " + op.name() + " exists");
   Inode& bucket = state.create_inode(proto::DIRECTORY, 0755, op.owner(), context);
   state.add_entry(root, State::entry_key(op.name(), true), bucket);
   root.mtime_ns = root.ctime_ns = context.time_ns;
@@ -90,7 +99,8 @@ Status create_bucket(State& state, const proto::CreateBucket& op, const Context&
 
 Status delete_bucket(State& state, const proto::DeleteBucket& op, const Context& context) {
   ASSIGN_OR_RETURN(Inode * bucket, state.need_bucket(op.name()));
-  if (!bucket->directory->entries.empty()) return NotEmptyError("bucket " + op.name() + " is not empty");
+  if (!bucket->directory->entries.empty())
+    return NotEmptyError("bucket " + op.name() + " is not empty");
   Inode& root = *state.find(kRootInode.value());
   const std::uint64_t id = bucket->id;
   state.remove_entry(root, State::entry_key(op.name(), true));
@@ -122,8 +132,8 @@ Status set_bucket_config(State& state, const proto::SetBucketConfig& op) {
   return OkStatus();
 }
 
-Inode& replace_object(State& state, Inode& bucket, const std::string& key, const proto::Identity& owner,
-                      const Context& context) {
+Inode& replace_object(State& state, Inode& bucket, const std::string& key,
+                      const proto::Identity& owner, const Context& context) {
   Inode& parent = state.make_parents(bucket, key, owner, context);
   const std::string last = key.substr(key.rfind('/') + 1);
   if (last.empty()) {
@@ -147,7 +157,8 @@ Inode& replace_object(State& state, Inode& bucket, const std::string& key, const
   return inode;
 }
 
-Status put_object(State& state, const proto::PutObject& op, const Context& context, proto::CommandReply* reply) {
+Status put_object(State& state, const proto::PutObject& op, const Context& context,
+                  proto::CommandReply* reply) {
   ASSIGN_OR_RETURN(Inode * bucket, state.need_bucket(op.bucket()));
   RETURN_IF_ERROR(check_key(op.key()));
   RETURN_IF_ERROR(check_conditions(op.conditions(), state.find_object(*bucket, op.key()), false));
@@ -175,7 +186,8 @@ Status delete_objects(State& state, const proto::DeleteObjects& op, const Contex
   return OkStatus();
 }
 
-Status copy_object(State& state, const proto::CopyObject& op, const Context& context, proto::CommandReply* reply) {
+Status copy_object(State& state, const proto::CopyObject& op, const Context& context,
+                   proto::CommandReply* reply) {
   ASSIGN_OR_RETURN(Inode * source_bucket, state.need_bucket(op.source_bucket()));
   ASSIGN_OR_RETURN(Inode * bucket, state.need_bucket(op.bucket()));
   RETURN_IF_ERROR(check_key(op.key()));

@@ -24,12 +24,14 @@ Status lookup(State& state, const proto::Lookup& op, proto::EntryReply* reply) {
   if (entry.inode == nullptr) return NotFoundError(op.name() + " does not exist");
   *reply->mutable_attributes() = state.attributes_of(*entry.inode);
   if (op.with_extents()) {
-    reply->set_more_extents(fill_extents(*entry.inode, 0, entry.inode->size, reply->mutable_extents()));
+    reply->set_more_extents(
+        fill_extents(*entry.inode, 0, entry.inode->size, reply->mutable_extents()));
   }
   return OkStatus();
 }
 
-Status read_directory(State& state, const proto::ReadDirectory& op, proto::ReadDirectoryReply* reply) {
+Status read_directory(State& state, const proto::ReadDirectory& op,
+                      proto::ReadDirectoryReply* reply) {
   ASSIGN_OR_RETURN(Inode * directory, state.need_directory(op.inode()));
   const auto& entries = directory->directory->entries;
   const std::uint32_t limit = std::min(op.limit(), kMaxEntriesPerPage);
@@ -62,7 +64,8 @@ Status get_xattr(State& state, const proto::GetXattr& op, proto::BytesReply* rep
 Status open_file(State& state, const proto::Query& query, proto::EntryReply* reply) {
   const proto::OpenFile& op = query.open_file();
   ASSIGN_OR_RETURN(const Inode* inode, state.need(op.inode()));
-  if (!state.sessions.contains(query.session())) return FencedError("opening a file needs a session");
+  if (!state.sessions.contains(query.session()))
+    return FencedError("opening a file needs a session");
   ++state.open_files[op.inode()][query.session()];
   *reply->mutable_attributes() = state.attributes_of(*inode);
   if (op.with_extents()) {
@@ -89,7 +92,8 @@ Status get_object(State& state, const proto::GetObject& op, proto::GetObjectRepl
   *reply->mutable_object() = object_of(*inode);
   if (op.with_extents()) {
     const std::uint64_t end = op.length() == 0 ? inode->size : op.offset() + op.length();
-    reply->set_more_extents(fill_extents(*inode, op.offset(), std::min(end, inode->size), reply->mutable_extents()));
+    reply->set_more_extents(
+        fill_extents(*inode, op.offset(), std::min(end, inode->size), reply->mutable_extents()));
   }
   return OkStatus();
 }
@@ -103,7 +107,9 @@ void fill_bucket(const Inode& inode, const std::string& name, proto::BucketInfo*
 // S3's rule for names: 3 to 63 of a-z 0-9 . -, beginning and ending with a letter or digit.
 bool is_bucket_name(std::string_view name) {
   const auto alphanumeric = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  if (name.size() < 3 || name.size() > 63 || !alphanumeric(name.front()) || !alphanumeric(name.back())) return false;
+  if (name.size() < 3 || name.size() > 63 || !alphanumeric(name.front()) ||
+      !alphanumeric(name.back()))
+    return false;
   for (const char c : name) {
     if (!alphanumeric(c) && c != '.' && c != '-') return false;
   }
@@ -122,7 +128,8 @@ Status get_bucket(State& state, const proto::GetBucket& op, proto::BucketReply* 
   ASSIGN_OR_RETURN(const Inode* bucket, state.need_bucket(op.name()));
   fill_bucket(*bucket, op.name(), reply->mutable_bucket());
   const auto found = state.bucket_configs.find(std::to_string(bucket->id) + "/" + op.config());
-  if (!op.config().empty() && found != state.bucket_configs.end()) reply->set_document(found->second);
+  if (!op.config().empty() && found != state.bucket_configs.end())
+    reply->set_document(found->second);
   return OkStatus();
 }
 
@@ -142,7 +149,8 @@ void list_packs(State& state, const proto::ListPacks& op, proto::ListPacksReply*
     record->set_committed_bytes(at->second.committed_bytes);
     if (!op.with_rows()) continue;
     for (const std::uint64_t bytes : at->second.rows) {
-      record->add_row_live_bytes(static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, UINT32_MAX)));
+      record->add_row_live_bytes(
+          static_cast<std::uint32_t>(std::min<std::uint64_t>(bytes, UINT32_MAX)));
     }
   }
 }
@@ -163,12 +171,14 @@ Status answer_file_query(State& state, const proto::Query& query, proto::QueryRe
       reply->mutable_bytes()->set_value(inode->extras->symlink_target);
       return OkStatus();
     }
-    case proto::Query::kGetXattr: return get_xattr(state, query.get_xattr(), reply->mutable_bytes());
+    case proto::Query::kGetXattr:
+      return get_xattr(state, query.get_xattr(), reply->mutable_bytes());
     case proto::Query::kListXattrs: {
       ASSIGN_OR_RETURN(const Inode* inode, state.need(query.list_xattrs().inode()));
       reply->mutable_names();
       if (inode->extras == nullptr) return OkStatus();
-      for (const auto& [name, value] : inode->extras->xattrs) reply->mutable_names()->add_names(name);
+      for (const auto& [name, value] : inode->extras->xattrs)
+        reply->mutable_names()->add_names(name);
       return OkStatus();
     }
     case proto::Query::kGetExtents: {
@@ -177,7 +187,8 @@ Status answer_file_query(State& state, const proto::Query& query, proto::QueryRe
       proto::EntryReply* entry = reply->mutable_entry();
       *entry->mutable_attributes() = state.attributes_of(*inode);
       const std::uint64_t end = op.length() == 0 ? inode->size : op.offset() + op.length();
-      entry->set_more_extents(fill_extents(*inode, op.offset(), std::min(end, inode->size), entry->mutable_extents()));
+      entry->set_more_extents(
+          fill_extents(*inode, op.offset(), std::min(end, inode->size), entry->mutable_extents()));
       return OkStatus();
     }
     case proto::Query::kOpenFile: return open_file(state, query, reply->mutable_entry());
@@ -185,10 +196,12 @@ Status answer_file_query(State& state, const proto::Query& query, proto::QueryRe
       // The attributes tell whether it was the last hold on an unlinked file.
       close_file(state, query.close_file().inode(), query.session());
       const Inode* inode = state.find(query.close_file().inode());
-      if (inode != nullptr) *reply->mutable_entry()->mutable_attributes() = state.attributes_of(*inode);
+      if (inode != nullptr)
+        *reply->mutable_entry()->mutable_attributes() = state.attributes_of(*inode);
       return OkStatus();
     }
-    default: return NotSupportedError("query " + std::to_string(query.op_case()) + " is not known here");
+    default:
+      return NotSupportedError("query " + std::to_string(query.op_case()) + " is not known here");
   }
 }
 
@@ -204,17 +217,25 @@ void answer_query(State& state, const proto::Query& query, proto::QueryReply* re
       }
       break;
     case proto::Query::kKeepAlive: break;
-    case proto::Query::kListPacks: list_packs(state, query.list_packs(), reply->mutable_list_packs()); break;
+    case proto::Query::kListPacks:
+      list_packs(state, query.list_packs(), reply->mutable_list_packs());
+      break;
     case proto::Query::kListBuckets: list_buckets(state, reply->mutable_buckets()); break;
-    case proto::Query::kGetBucket: status = get_bucket(state, query.get_bucket(), reply->mutable_bucket()); break;
-    case proto::Query::kGetObject: status = get_object(state, query.get_object(), reply->mutable_object()); break;
+    case proto::Query::kGetBucket:
+      status = get_bucket(state, query.get_bucket(), reply->mutable_bucket());
+      break;
+    case proto::Query::kGetObject:
+      status = get_object(state, query.get_object(), reply->mutable_object());
+      break;
     case proto::Query::kListObjects:
       status = list_objects(state, query.list_objects(), reply->mutable_objects());
       break;
     case proto::Query::kListUploads:
       status = list_uploads(state, query.list_uploads(), reply->mutable_uploads());
       break;
-    case proto::Query::kListParts: status = list_parts(state, query.list_parts(), reply->mutable_parts()); break;
+    case proto::Query::kListParts:
+      status = list_parts(state, query.list_parts(), reply->mutable_parts());
+      break;
     default: status = answer_file_query(state, query, reply); break;
   }
   if (!status.ok()) reply->clear_op();

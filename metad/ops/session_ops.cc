@@ -24,7 +24,8 @@ bool is_usable(const State& state, const PlacementGroup& group, const proto::Lea
   });
 }
 
-// The next group whose drives are all up and not to be avoided, of the widest code that has one; null if there is none.
+// The next group whose drives are all up and not to be avoided, of the widest code that has one;
+// null if there is none.
 const PlacementGroup* pick_group(State& state, const proto::LeasePacks& op) {
   const auto& groups = state.cluster_map.groups;
   int widest = 0;
@@ -81,7 +82,8 @@ Status close_session(State& state, const proto::CloseSession& op, const Context&
   return OkStatus();
 }
 
-Status lease_packs(State& state, const proto::LeasePacks& op, const Context& context, proto::CommandReply* reply) {
+Status lease_packs(State& state, const proto::LeasePacks& op, const Context& context,
+                   proto::CommandReply* reply) {
   if (!state.sessions.contains(context.session)) return FencedError("pack leases need a session");
   if (op.count() == 0 || op.count() > kMaxLeasesAtOnce) {
     return InvalidArgumentError("1 to " + std::to_string(kMaxLeasesAtOnce) + " packs at once");
@@ -131,7 +133,8 @@ Status rows_deleted(State& state, const proto::RowsDeleted& op) {
   if (pack == state.packs.end()) return OkStatus();
   for (const std::uint32_t row : op.rows()) {
     if (row < pack->second.rows.size() && pack->second.rows[row] > 0) {
-      return BusyError("row " + std::to_string(row) + " of pack " + std::to_string(op.pack()) + " is in use");
+      return BusyError("row " + std::to_string(row) + " of pack " + std::to_string(op.pack()) +
+                       " is in use");
     }
   }
   return OkStatus();
@@ -143,13 +146,15 @@ Status set_cluster_map(State& state, const proto::SetClusterMap& op) {
     return AbortedError("cluster map epoch " + std::to_string(map.epoch) + " is not newer than " +
                         std::to_string(state.cluster_map.epoch));
   }
-  if (!state.cluster_map.cluster_uuid.empty() && map.cluster_uuid != state.cluster_map.cluster_uuid) {
+  if (!state.cluster_map.cluster_uuid.empty() &&
+      map.cluster_uuid != state.cluster_map.cluster_uuid) {
     return InvalidArgumentError("the map is of cluster " + map.cluster_uuid);
   }
   for (const PlacementGroup& old : state.cluster_map.groups) {
     const PlacementGroup* now = map.group(old.id);
     if (now == nullptr || now->code != old.code || now->drives.size() != old.drives.size()) {
-      return InvalidArgumentError("placement group " + old.id.to_string() + " may not change or go");
+      return InvalidArgumentError("placement group " + old.id.to_string() +
+                                  " may not change or go");
     }
   }
   state.cluster_map = std::move(map);

@@ -1,4 +1,5 @@
-// Multipart uploads. Parts are kept by upload id, outside the namespace: nobody sees them before the completion.
+// Multipart uploads. Parts are kept by upload id, outside the namespace: nobody sees them before
+// the completion.
 #include <openssl/evp.h>
 
 #include <algorithm>
@@ -15,12 +16,13 @@ constexpr std::uint64_t kMinPartBytes = 5ULL << 20;
 std::string md5(std::string_view bytes) {
   std::string digest(16, '\0');
   unsigned length = 0;
-  EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()), &length, EVP_md5(), nullptr);
+  EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(digest.data()), &length,
+             EVP_md5(), nullptr);
   return digest;
 }
 
-// AWS's tag of a multipart object: MD5 of the parts' MD5s, and how many they were. A part whose tag is no MD5 (a copied
-// range of a file that POSIX wrote) counts with the MD5 of its tag.
+// AWS's tag of a multipart object: MD5 of the parts' MD5s, and how many they were. A part whose tag
+// is no MD5 (a copied range of a file that POSIX wrote) counts with the MD5 of its tag.
 std::string combined_etag(const std::vector<const UploadPart*>& parts) {
   std::string digests;
   for (const UploadPart* part : parts) {
@@ -34,7 +36,8 @@ Result<Upload*> need_upload(State& state, const std::string& bucket_name, const 
                             const std::string& id) {
   ASSIGN_OR_RETURN(const Inode* bucket, state.need_bucket(bucket_name));
   const auto found = state.uploads.find(id);
-  if (found == state.uploads.end() || found->second.bucket != bucket->id || found->second.key != key) {
+  if (found == state.uploads.end() || found->second.bucket != bucket->id ||
+      found->second.key != key) {
     return NoSuchUploadError("upload " + id + " does not exist");
   }
   return &found->second;
@@ -56,7 +59,8 @@ void remove_upload(State& state, const std::string& id) {
   state.note_upload(id);
 }
 
-Result<std::vector<const UploadPart*>> chosen_parts(const Upload& upload, const proto::CompleteUpload& op) {
+Result<std::vector<const UploadPart*>> chosen_parts(const Upload& upload,
+                                                    const proto::CompleteUpload& op) {
   if (op.parts_size() == 0) return InvalidArgumentError("a completion needs at least one part");
   std::vector<const UploadPart*> parts;
   for (int i = 0; i < op.parts_size(); ++i) {
@@ -66,10 +70,12 @@ Result<std::vector<const UploadPart*>> chosen_parts(const Upload& upload, const 
     }
     const auto found = upload.parts.find(wanted.number());
     if (found == upload.parts.end() || found->second.info.etag() != wanted.etag()) {
-      return InvalidPartError("part " + std::to_string(wanted.number()) + " was not uploaded, or with another ETag");
+      return InvalidPartError("part " + std::to_string(wanted.number()) +
+                              " was not uploaded, or with another ETag");
     }
     if (i + 1 < op.parts_size() && found->second.info.size() < kMinPartBytes) {
-      return EntityTooSmallError("part " + std::to_string(wanted.number()) + " is smaller than 5 MiB");
+      return EntityTooSmallError("part " + std::to_string(wanted.number()) +
+                                 " is smaller than 5 MiB");
     }
     parts.push_back(&found->second);
   }
@@ -78,10 +84,13 @@ Result<std::vector<const UploadPart*>> chosen_parts(const Upload& upload, const 
 
 }  // namespace
 
-Status create_upload(State& state, const proto::CreateUpload& op, const Context& context, proto::CommandReply* reply) {
+Status create_upload(State& state, const proto::CreateUpload& op, const Context& context,
+                     proto::CommandReply* reply) {
   ASSIGN_OR_RETURN(const Inode* bucket, state.need_bucket(op.bucket()));
-  if (op.key().empty() || op.key().size() > 1024) return NameTooLongError("an object key has 1 to 1024 bytes");
-  const std::string seed = op.key() + "/" + std::to_string(context.position) + "/" + std::to_string(context.time_ns);
+  if (op.key().empty() || op.key().size() > 1024)
+    return NameTooLongError("an object key has 1 to 1024 bytes");
+  const std::string seed =
+      op.key() + "/" + std::to_string(context.position) + "/" + std::to_string(context.time_ns);
   // The position makes it unique; an upload can be used by those only who may use its bucket.
   const std::string id = hex_encode(md5(seed)) + std::to_string(context.position);
   Upload& upload = state.uploads[id];
@@ -95,9 +104,11 @@ Status create_upload(State& state, const proto::CreateUpload& op, const Context&
   return OkStatus();
 }
 
-Status put_part(State& state, const proto::PutPart& op, const Context& context, proto::CommandReply* reply) {
+Status put_part(State& state, const proto::PutPart& op, const Context& context,
+                proto::CommandReply* reply) {
   ASSIGN_OR_RETURN(Upload * upload, need_upload(state, op.bucket(), op.key(), op.upload()));
-  if (op.number() < 1 || op.number() > kMaxPartNumber) return InvalidArgumentError("a part number is 1 to 10000");
+  if (op.number() < 1 || op.number() > kMaxPartNumber)
+    return InvalidArgumentError("a part number is 1 to 10000");
   UploadPart part;
   ASSIGN_OR_RETURN(part.extents, extents_from_proto(op.extents()));
   RETURN_IF_ERROR(state.check_extents(part.extents, context));
@@ -112,9 +123,11 @@ Status put_part(State& state, const proto::PutPart& op, const Context& context, 
   return OkStatus();
 }
 
-Status copy_part(State& state, const proto::CopyPart& op, const Context& context, proto::CommandReply* reply) {
+Status copy_part(State& state, const proto::CopyPart& op, const Context& context,
+                 proto::CommandReply* reply) {
   ASSIGN_OR_RETURN(Upload * upload, need_upload(state, op.bucket(), op.key(), op.upload()));
-  if (op.number() < 1 || op.number() > kMaxPartNumber) return InvalidArgumentError("a part number is 1 to 10000");
+  if (op.number() < 1 || op.number() > kMaxPartNumber)
+    return InvalidArgumentError("a part number is 1 to 10000");
   ASSIGN_OR_RETURN(Inode * source_bucket, state.need_bucket(op.source_bucket()));
   const Inode* source = state.find_object(*source_bucket, op.source_key());
   if (source == nullptr) return NotFoundError("the source object does not exist");
@@ -130,9 +143,12 @@ Status copy_part(State& state, const proto::CopyPart& op, const Context& context
   state.account(part.extents, false);
   part.info.set_number(op.number());
   const proto::ObjectMeta object = object_of(*source);
-  // The MD5 of a range is not known without reading it; the tag says which bytes of which version it is.
-  const std::string what = object.etag() + "/" + std::to_string(from) + "+" + std::to_string(length);
-  part.info.set_etag(length == source->size && object.part_count() == 0 ? object.etag() : hex_encode(md5(what)));
+  // The MD5 of a range is not known without reading it; the tag says which bytes of which version
+  // it is.
+  const std::string what =
+      object.etag() + "/" + std::to_string(from) + "+" + std::to_string(length);
+  part.info.set_etag(length == source->size && object.part_count() == 0 ? object.etag()
+                                                                        : hex_encode(md5(what)));
   part.info.set_size(length);
   part.info.set_last_modified_ns(context.time_ns);
   *reply->mutable_part() = part.info;
@@ -187,7 +203,8 @@ Status list_uploads(State& state, const proto::ListUploads& op, proto::ListUploa
   for (const auto& [id, upload] : state.uploads) {
     if (upload.bucket != bucket->id || !upload.key.starts_with(op.prefix())) continue;
     if (upload.key < op.key_marker()) continue;
-    if (upload.key == op.key_marker() && (op.upload_marker().empty() || id <= op.upload_marker())) continue;
+    if (upload.key == op.key_marker() && (op.upload_marker().empty() || id <= op.upload_marker()))
+      continue;
     found.emplace_back(&id, &upload);
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
@@ -195,9 +212,11 @@ Status list_uploads(State& state, const proto::ListUploads& op, proto::ListUploa
   });
   std::uint32_t count = 0;
   for (const auto& [id, upload] : found) {
-    const std::size_t cut = op.delimiter().empty() ? std::string::npos
-                                                   : upload->key.find(op.delimiter(), op.prefix().size());
-    const std::string common = cut == std::string::npos ? "" : upload->key.substr(0, cut + op.delimiter().size());
+    const std::size_t cut = op.delimiter().empty()
+                                ? std::string::npos
+                                : upload->key.find(op.delimiter(), op.prefix().size());
+    const std::string common =
+        cut == std::string::npos ? "" : upload->key.substr(0, cut + op.delimiter().size());
     const int prefixes = reply->common_prefixes_size();
     if (!common.empty() && prefixes > 0 && reply->common_prefixes(prefixes - 1) == common) continue;
     if (count++ == op.limit()) {

@@ -4,16 +4,17 @@
 #include "proto/wire/convert.h"
 
 namespace shoal::metad {
-Task<Result<std::unique_ptr<MetadataServer>>> MetadataServer::open(BlockDirectory& journal_directory,
-                                                                   BlockingPool& pool, MetadataOptions options) {
+Task<Result<std::unique_ptr<MetadataServer>>> MetadataServer::open(
+    BlockDirectory& journal_directory, BlockingPool& pool, MetadataOptions options) {
   std::unique_ptr<MetadataServer> server(new MetadataServer(pool, std::move(options)));
   server->machine_ = make_state_machine();
   StateMachine& machine = *server->machine_;
   using Loaded = Result<std::uint64_t>;
   const Loaded loaded = co_await run_blocking(pool, [&]() -> Loaded {
     ASSIGN_OR_RETURN(server->store_, CheckpointStore::open(server->options_.checkpoint_path));
-    return server->store_->load(
-        [&](std::string_view key, std::string_view value) { return machine.load_record(key, value); });
+    return server->store_->load([&](std::string_view key, std::string_view value) {
+      return machine.load_record(key, value);
+    });
   });
   if (!loaded.ok()) {
     server->closing_ = true;
@@ -26,7 +27,8 @@ Task<Result<std::unique_ptr<MetadataServer>>> MetadataServer::open(BlockDirector
         [&machine](std::uint64_t position, std::string_view bytes) -> Status {
           proto::Command command;
           if (!command.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
-            return CorruptionError("the command at position " + std::to_string(position) + " does not parse");
+            return CorruptionError("the command at position " + std::to_string(position) +
+                                   " does not parse");
           }
           machine.apply(command, position);
           return OkStatus();
@@ -47,9 +49,10 @@ Task<Result<std::unique_ptr<MetadataServer>>> MetadataServer::open(BlockDirector
   for (const SessionId id : machine.sessions()) server->last_seen_[id.value()] = now;
   server->background_.spawn(server->watch_sessions());
   server->background_.spawn(server->reap_orphans());
-  log_info("metad", "open", {{"position", server->next_position_ - 1},
-                             {"replayed", server->next_position_ - 1 - *loaded},
-                             {"sessions", server->last_seen_.size()}});
+  log_info("metad", "open",
+           {{"position", server->next_position_ - 1},
+            {"replayed", server->next_position_ - 1 - *loaded},
+            {"sessions", server->last_seen_.size()}});
   co_return server;
 }
 
@@ -63,9 +66,11 @@ Task<Result<proto::CommandReply>> MetadataServer::execute(proto::Command command
   const SlotKey slot{command.session(), command.slot()};
   if (const auto twin = by_slot_.find(slot); command.session() != 0 && twin != by_slot_.end()) {
     if (twin->second->command.sequence() != command.sequence()) {
-      co_return AbortedError("slot " + std::to_string(command.slot()) + " has another command under way");
+      co_return AbortedError("slot " + std::to_string(command.slot()) +
+                             " has another command under way");
     }
-    // Sent twice: both get the one outcome. The first may be gone when this one wakes, so it asks the state.
+    // Sent twice: both get the one outcome. The first may be gone when this one wakes, so it asks
+    // the state.
     while (by_slot_.contains(slot)) co_await yield();
     if (const proto::CommandReply* known = machine_->find_reply(command)) co_return *known;
     co_return UnavailableError("the command was not journaled");
@@ -76,7 +81,8 @@ Task<Result<proto::CommandReply>> MetadataServer::execute(proto::Command command
   stamp(&pending);
   if (pending.bytes.size() > kMaxCommandBytes) {
     in_flight_.release();
-    co_return InvalidArgumentError("a command of " + std::to_string(pending.bytes.size()) + " bytes is too large");
+    co_return InvalidArgumentError("a command of " + std::to_string(pending.bytes.size()) +
+                                   " bytes is too large");
   }
   if (slot.first != 0) by_slot_[slot] = &pending;
   submit(&pending);
@@ -104,7 +110,8 @@ void MetadataServer::submit(Pending* pending) {
 std::vector<MetadataServer::Pending*> MetadataServer::take_batch() {
   std::vector<Pending*> batch;
   std::size_t bytes = 0;
-  while (!queue_.empty() && (batch.empty() || bytes + queue_.front()->bytes.size() <= kMaxJournalBatchBytes)) {
+  while (!queue_.empty() &&
+         (batch.empty() || bytes + queue_.front()->bytes.size() <= kMaxJournalBatchBytes)) {
     batch.push_back(queue_.front());
     bytes += queue_.front()->bytes.size();
     queue_.pop_front();
@@ -133,7 +140,8 @@ Task<void> MetadataServer::run_journal() {
     apply_batch(batch);
   }
   journal_running_ = false;
-  if (journal_->bytes_since_trim() >= options_.checkpoint_after_bytes && !checkpoint_due_ && !closing_) {
+  if (journal_->bytes_since_trim() >= options_.checkpoint_after_bytes && !checkpoint_due_ &&
+      !closing_) {
     checkpoint_due_ = true;
     background_.spawn(checkpoint_in_background());
   }
@@ -144,7 +152,8 @@ void MetadataServer::apply_batch(const std::vector<Pending*>& batch) {
     proto::CommandReply reply = machine_->apply(pending->command, next_position_++);
     ++command_count_;
     if (reply.has_open_session()) {
-      const auto lease = std::chrono::duration_cast<std::chrono::milliseconds>(options_.session_lease);
+      const auto lease =
+          std::chrono::duration_cast<std::chrono::milliseconds>(options_.session_lease);
       reply.mutable_open_session()->set_lease_ms(static_cast<std::uint64_t>(lease.count()));
       last_seen_[reply.open_session().session()] = Executor::current()->now();
     }
@@ -152,8 +161,8 @@ void MetadataServer::apply_batch(const std::vector<Pending*>& batch) {
   }
 }
 
-// An open that comes while a reaping is between journal and state, which was stamped without knowing of it: it is
-// answered once that has been applied.
+// An open that comes while a reaping is between journal and state, which was stamped without
+// knowing of it: it is answered once that has been applied.
 Task<void> MetadataServer::settle_open(const proto::Query* query, proto::QueryReply* reply) {
   while (reaping_) co_await reaped_.wait();
   proto::Query again;
@@ -198,15 +207,17 @@ Task<Result<proto::QueryReply>> MetadataServer::query(proto::Query query, Monoto
     const auto seen = last_seen_.find(query.session());
     if (seen == last_seen_.end()) {
       proto::QueryReply fenced;
-      wire::status_to_proto(FencedError("session " + std::to_string(query.session()) + " is not open"),
-                            fenced.mutable_status());
+      wire::status_to_proto(
+          FencedError("session " + std::to_string(query.session()) + " is not open"),
+          fenced.mutable_status());
       co_return fenced;
     }
     seen->second = Executor::current()->now();
   }
   proto::QueryReply reply;
   machine_->query(query, &reply);
-  if (query.has_open_file() && reaping_ && reply.status().code() == 0) co_await settle_open(&query, &reply);
+  if (query.has_open_file() && reaping_ && reply.status().code() == 0)
+    co_await settle_open(&query, &reply);
   if (reply.has_metadata_status()) {
     proto::MetadataStatus* status = reply.mutable_metadata_status();
     status->set_journal_position(next_position_ - 1);
@@ -255,8 +266,9 @@ Task<Status> MetadataServer::checkpoint() {
 // Closes sessions that have been silent for longer than their lease.
 Task<void> MetadataServer::watch_sessions() {
   while (!closing_) {
-    session_timer_ = Executor::current()->schedule_at(Executor::current()->now() + options_.session_lease / 3,
-                                                      [this] { wake_watcher_.notify_all(); });
+    session_timer_ =
+        Executor::current()->schedule_at(Executor::current()->now() + options_.session_lease / 3,
+                                         [this] { wake_watcher_.notify_all(); });
     co_await wake_watcher_.wait();
     const MonotonicTime now = Executor::current()->now();
     for (const SessionId id : machine_->sessions()) {

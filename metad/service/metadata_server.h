@@ -1,5 +1,6 @@
-// MetadataServer: the state machine behind its journal. A command is stamped, journaled in a group commit, applied in
-// order and answered; a query reads the state, which holds only what is durable. Belongs to one executor.
+// MetadataServer: the state machine behind its journal. A command is stamped, journaled in a group
+// commit, applied in order and answered; a query reads the state, which holds only what is durable.
+// Belongs to one executor.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -28,15 +29,17 @@ struct MetadataOptions {
 
 class MetadataServer final : public MetadataApi {
  public:
-  // Loads the checkpoint and replays the journal. `journal_directory` and `pool` outlive the server. Errors: those of
-  // CheckpointStore and Journal, each naming what is damaged.
-  static Task<Result<std::unique_ptr<MetadataServer>>> open(BlockDirectory& journal_directory, BlockingPool& pool,
+  // Loads the checkpoint and replays the journal. `journal_directory` and `pool` outlive the
+  // server. Errors: those of CheckpointStore and Journal, each naming what is damaged.
+  static Task<Result<std::unique_ptr<MetadataServer>>> open(BlockDirectory& journal_directory,
+                                                            BlockingPool& pool,
                                                             MetadataOptions options);
   // Ends what is under way and takes a checkpoint, so that the next start has nothing to replay.
   Task<Status> close();
   ~MetadataServer() override;
 
-  Task<Result<proto::CommandReply>> execute(proto::Command command, MonotonicTime deadline) override;
+  Task<Result<proto::CommandReply>> execute(proto::Command command,
+                                            MonotonicTime deadline) override;
   Task<Result<proto::QueryReply>> query(proto::Query query, MonotonicTime deadline) override;
 
   // Takes a checkpoint now.
@@ -53,7 +56,8 @@ class MetadataServer final : public MetadataApi {
   };
   using SlotKey = std::pair<std::uint64_t, std::uint32_t>;
 
-  MetadataServer(BlockingPool& pool, MetadataOptions options) : pool_(pool), options_(std::move(options)) {}
+  MetadataServer(BlockingPool& pool, MetadataOptions options)
+      : pool_(pool), options_(std::move(options)) {}
   void submit(Pending* pending);
   Task<void> run_journal();
   std::vector<Pending*> take_batch();

@@ -1,4 +1,5 @@
-// The state machine over State: dispatch of commands, the replies kept for retries, and the records of checkpoints.
+// The state machine over State: dispatch of commands, the replies kept for retries, and the records
+// of checkpoints.
 #include <malloc.h>
 
 #include <algorithm>
@@ -28,8 +29,10 @@ class Machine final : public StateMachine {
 
  private:
   Status run(const proto::Command& command, const Context& context, proto::CommandReply* reply);
-  Status run_file(const proto::Command& command, const Context& context, proto::CommandReply* reply);
-  Status run_object(const proto::Command& command, const Context& context, proto::CommandReply* reply);
+  Status run_file(const proto::Command& command, const Context& context,
+                  proto::CommandReply* reply);
+  Status run_object(const proto::Command& command, const Context& context,
+                    proto::CommandReply* reply);
   void keep_reply(const proto::Command& command, const proto::CommandReply& reply);
 
   // find(), resolve() and the like are not const; they change nothing.
@@ -67,8 +70,9 @@ proto::CommandReply Machine::apply(const proto::Command& command, std::uint64_t 
   state_.globals.last_time_ns = std::max(state_.globals.last_time_ns, command.time_ns());
   proto::CommandReply reply;
   const bool known = command.session() == 0 || state_.sessions.contains(command.session());
-  const Status status = known ? run(command, context, &reply)
-                              : FencedError("session " + std::to_string(command.session()) + " is not open");
+  const Status status =
+      known ? run(command, context, &reply)
+            : FencedError("session " + std::to_string(command.session()) + " is not open");
   if (!status.ok()) reply.clear_op();
   wire::status_to_proto(status, reply.mutable_status());
   if (known && command.session() != 0) keep_reply(command, reply);
@@ -96,21 +100,27 @@ const proto::CommandReply* Machine::find_reply(const proto::Command& command) co
     return refuse(FencedError("session " + std::to_string(command.session()) + " is not open"));
   }
   if (command.slot() >= session->second.slots.size()) {
-    return refuse(InvalidArgumentError("slot " + std::to_string(command.slot()) + " is out of range"));
+    return refuse(
+        InvalidArgumentError("slot " + std::to_string(command.slot()) + " is out of range"));
   }
   const Session::Slot& slot = session->second.slots[command.slot()];
   if (command.sequence() > slot.sequence) return nullptr;
-  if (command.sequence() < slot.sequence) return refuse(AbortedError("an older sequence of the slot came again"));
+  if (command.sequence() < slot.sequence)
+    return refuse(AbortedError("an older sequence of the slot came again"));
   found_reply_.Clear();
-  if (!found_reply_.ParseFromString(slot.reply)) return refuse(CorruptionError("the kept reply does not parse"));
+  if (!found_reply_.ParseFromString(slot.reply))
+    return refuse(CorruptionError("the kept reply does not parse"));
   return &found_reply_;
 }
 
-Status Machine::run(const proto::Command& command, const Context& context, proto::CommandReply* reply) {
+Status Machine::run(const proto::Command& command, const Context& context,
+                    proto::CommandReply* reply) {
   switch (command.op_case()) {
     case proto::Command::kOpenSession: return open_session(state_, command.open_session(), reply);
-    case proto::Command::kCloseSession: return close_session(state_, command.close_session(), context);
-    case proto::Command::kLeasePacks: return lease_packs(state_, command.lease_packs(), context, reply);
+    case proto::Command::kCloseSession:
+      return close_session(state_, command.close_session(), context);
+    case proto::Command::kLeasePacks:
+      return lease_packs(state_, command.lease_packs(), context, reply);
     case proto::Command::kClosePack: return close_packs(state_, command.close_pack(), context);
     case proto::Command::kPackDeleted: return pack_deleted(state_, command.pack_deleted());
     case proto::Command::kRowsDeleted: return rows_deleted(state_, command.rows_deleted());
@@ -120,38 +130,58 @@ Status Machine::run(const proto::Command& command, const Context& context, proto
   }
 }
 
-Status Machine::run_file(const proto::Command& command, const Context& context, proto::CommandReply* reply) {
+Status Machine::run_file(const proto::Command& command, const Context& context,
+                         proto::CommandReply* reply) {
   switch (command.op_case()) {
-    case proto::Command::kCreateFile: return create_file(state_, command.create_file(), context, reply);
+    case proto::Command::kCreateFile:
+      return create_file(state_, command.create_file(), context, reply);
     case proto::Command::kLinkFile: return link_file(state_, command.link_file(), context, reply);
-    case proto::Command::kUnlinkFile: return unlink_file(state_, command.unlink_file(), context, reply);
-    case proto::Command::kRemoveDirectory: return remove_directory(state_, command.remove_directory(), context);
-    case proto::Command::kRenameFile: return rename_file(state_, command.rename_file(), context, reply);
-    case proto::Command::kSetAttributes: return set_attributes(state_, command.set_attributes(), context, reply);
-    case proto::Command::kCommitData: return commit_data(state_, command.commit_data(), context, reply);
+    case proto::Command::kUnlinkFile:
+      return unlink_file(state_, command.unlink_file(), context, reply);
+    case proto::Command::kRemoveDirectory:
+      return remove_directory(state_, command.remove_directory(), context);
+    case proto::Command::kRenameFile:
+      return rename_file(state_, command.rename_file(), context, reply);
+    case proto::Command::kSetAttributes:
+      return set_attributes(state_, command.set_attributes(), context, reply);
+    case proto::Command::kCommitData:
+      return commit_data(state_, command.commit_data(), context, reply);
     case proto::Command::kSetXattr: return set_xattr(state_, command.set_xattr(), context);
     case proto::Command::kRemoveXattr: return remove_xattr(state_, command.remove_xattr(), context);
-    case proto::Command::kReleaseOrphan: return release_orphan(state_, command.release_orphan(), context);
-    case proto::Command::kCloneRange: return clone_range(state_, command.clone_range(), context, reply);
+    case proto::Command::kReleaseOrphan:
+      return release_orphan(state_, command.release_orphan(), context);
+    case proto::Command::kCloneRange:
+      return clone_range(state_, command.clone_range(), context, reply);
     case proto::Command::kSwapExtents: return swap_extents(state_, command.swap_extents(), context);
     default: return run_object(command, context, reply);
   }
 }
 
-Status Machine::run_object(const proto::Command& command, const Context& context, proto::CommandReply* reply) {
+Status Machine::run_object(const proto::Command& command, const Context& context,
+                           proto::CommandReply* reply) {
   switch (command.op_case()) {
-    case proto::Command::kCreateBucket: return create_bucket(state_, command.create_bucket(), context);
-    case proto::Command::kDeleteBucket: return delete_bucket(state_, command.delete_bucket(), context);
-    case proto::Command::kSetBucketConfig: return set_bucket_config(state_, command.set_bucket_config());
-    case proto::Command::kPutObject: return put_object(state_, command.put_object(), context, reply);
-    case proto::Command::kDeleteObjects: return delete_objects(state_, command.delete_objects(), context, reply);
-    case proto::Command::kCopyObject: return copy_object(state_, command.copy_object(), context, reply);
-    case proto::Command::kCreateUpload: return create_upload(state_, command.create_upload(), context, reply);
+    case proto::Command::kCreateBucket:
+      return create_bucket(state_, command.create_bucket(), context);
+    case proto::Command::kDeleteBucket:
+      return delete_bucket(state_, command.delete_bucket(), context);
+    case proto::Command::kSetBucketConfig:
+      return set_bucket_config(state_, command.set_bucket_config());
+    case proto::Command::kPutObject:
+      return put_object(state_, command.put_object(), context, reply);
+    case proto::Command::kDeleteObjects:
+      return delete_objects(state_, command.delete_objects(), context, reply);
+    case proto::Command::kCopyObject:
+      return copy_object(state_, command.copy_object(), context, reply);
+    case proto::Command::kCreateUpload:
+      return create_upload(state_, command.create_upload(), context, reply);
     case proto::Command::kPutPart: return put_part(state_, command.put_part(), context, reply);
     case proto::Command::kCopyPart: return copy_part(state_, command.copy_part(), context, reply);
-    case proto::Command::kCompleteUpload: return complete_upload(state_, command.complete_upload(), context, reply);
+    case proto::Command::kCompleteUpload:
+      return complete_upload(state_, command.complete_upload(), context, reply);
     case proto::Command::kAbortUpload: return abort_upload(state_, command.abort_upload());
-    default: return NotSupportedError("command " + std::to_string(command.op_case()) + " is not known here");
+    default:
+      return NotSupportedError("command " + std::to_string(command.op_case()) +
+                               " is not known here");
   }
 }
 
@@ -183,7 +213,8 @@ void Machine::fill_status(proto::MetadataStatus* status) const {
     info->set_session(id);
     info->set_client_name(session.client_name);
     for (const auto& [pack_id, pack] : state_.packs) {
-      if (pack.session == id && pack.state == proto::PACK_OPEN) info->set_open_packs(info->open_packs() + 1);
+      if (pack.session == id && pack.state == proto::PACK_OPEN)
+        info->set_open_packs(info->open_packs() + 1);
     }
     for (const auto& [inode, holders] : state_.open_files) {
       if (holders.contains(id)) info->set_open_files(info->open_files() + 1);

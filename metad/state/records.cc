@@ -39,9 +39,11 @@ std::string write_inode(const State& state, const Inode& inode) {
 
 Status read_inode(State* state, std::string_view key, std::string_view value) {
   records::InodeRecord record;
-  if (!record.ParseFromArray(value.data(), static_cast<int>(value.size()))) return corrupt(key, "does not parse");
+  if (!record.ParseFromArray(value.data(), static_cast<int>(value.size())))
+    return corrupt(key, "does not parse");
   const proto::Attributes& attributes = record.attributes();
-  if (attributes.inode() != number_of(key) || attributes.inode() == 0) return corrupt(key, "names another inode");
+  if (attributes.inode() != number_of(key) || attributes.inode() == 0)
+    return corrupt(key, "names another inode");
   auto inode = std::make_unique<Inode>();
   inode->id = attributes.inode();
   inode->type = static_cast<std::uint8_t>(attributes.type());
@@ -67,7 +69,8 @@ Status read_inode(State* state, std::string_view key, std::string_view value) {
     inode->directory->is_object = record.is_object();
     if (inode->id != kRootInode.value()) ++state->directory_count;
   }
-  if (!record.symlink_target().empty()) inode->need_extras().symlink_target = record.symlink_target();
+  if (!record.symlink_target().empty())
+    inode->need_extras().symlink_target = record.symlink_target();
   if (attributes.device() != 0) inode->need_extras().device = attributes.device();
   for (const auto& [name, xattr] : record.xattrs()) inode->need_extras().xattrs[name] = xattr;
   for (const std::uint64_t holder : record.holders()) {
@@ -96,7 +99,8 @@ std::string write_session(const Session& session) {
 
 Status read_session(State* state, std::string_view key, std::string_view value) {
   records::SessionRecord record;
-  if (!record.ParseFromArray(value.data(), static_cast<int>(value.size()))) return corrupt(key, "does not parse");
+  if (!record.ParseFromArray(value.data(), static_cast<int>(value.size())))
+    return corrupt(key, "does not parse");
   Session& session = state->sessions[number_of(key)];
   session.client_name = record.client_name();
   session.slots.resize(record.slot_count());
@@ -119,7 +123,8 @@ std::string write_pack(const PackEntry& pack) {
 
 Status read_pack(State* state, std::string_view key, std::string_view value) {
   records::PackRecord record;
-  if (!record.ParseFromArray(value.data(), static_cast<int>(value.size()))) return corrupt(key, "does not parse");
+  if (!record.ParseFromArray(value.data(), static_cast<int>(value.size())))
+    return corrupt(key, "does not parse");
   PackEntry& pack = state->packs[number_of(key)];
   pack.state = static_cast<proto::PackState>(record.state());
   pack.epoch = record.epoch();
@@ -149,7 +154,8 @@ std::string write_upload(const Upload& upload) {
 
 Status read_upload(State* state, std::string_view key, std::string_view value) {
   records::UploadRecord record;
-  if (!record.ParseFromArray(value.data(), static_cast<int>(value.size()))) return corrupt(key, "does not parse");
+  if (!record.ParseFromArray(value.data(), static_cast<int>(value.size())))
+    return corrupt(key, "does not parse");
   Upload& upload = state->uploads[std::string(key.substr(1))];
   upload.bucket = record.bucket();
   upload.key = record.key();
@@ -177,19 +183,22 @@ std::string write_globals(const State::Globals& globals) {
 
 Status read_globals(State* state, std::string_view key, std::string_view value) {
   records::GlobalRecord record;
-  if (!record.ParseFromArray(value.data(), static_cast<int>(value.size()))) return corrupt(key, "does not parse");
+  if (!record.ParseFromArray(value.data(), static_cast<int>(value.size())))
+    return corrupt(key, "does not parse");
   if (record.format_version() > kStateFormatVersion) {
-    return NotSupportedError("the metadata is of format version " + std::to_string(record.format_version()) +
-                             ", newer than this program knows (" + std::to_string(kStateFormatVersion) + ")");
+    return NotSupportedError(
+        "the metadata is of format version " + std::to_string(record.format_version()) +
+        ", newer than this program knows (" + std::to_string(kStateFormatVersion) + ")");
   }
-  state->globals = {record.next_inode(), record.next_pack(), record.next_session(), record.next_group(),
-                    record.last_time_ns()};
+  state->globals = {record.next_inode(), record.next_pack(), record.next_session(),
+                    record.next_group(), record.last_time_ns()};
   return OkStatus();
 }
 
 // A record whose table is a map by number.
 template <typename Map, typename Write>
-std::optional<std::string> find_numbered(const Map& map, const std::string& key, const Write& write) {
+std::optional<std::string> find_numbered(const Map& map, const std::string& key,
+                                         const Write& write) {
   const auto found = map.find(number_of(key));
   if (found == map.end()) return std::nullopt;
   return write(found->second);
@@ -228,19 +237,24 @@ std::optional<std::string> make_record(State& state, const std::string& key) {
   }
 }
 
-Status read_record(State* state, std::string_view key, std::string_view value, std::vector<PendingDentry>* dentries) {
+Status read_record(State* state, std::string_view key, std::string_view value,
+                   std::vector<PendingDentry>* dentries) {
   if (key.empty()) return CorruptionError("a checkpoint record without a key");
   const bool numbered = key[0] == 'i' || key[0] == 's' || key[0] == 'p';
-  if ((numbered && key.size() != 9) || (key[0] == 'd' && key.size() < 10)) return corrupt(key, "a key cut short");
+  if ((numbered && key.size() != 9) || (key[0] == 'd' && key.size() < 10))
+    return corrupt(key, "a key cut short");
   switch (key[0]) {
     case 'i': return read_inode(state, key, value);
     case 'd':
-      dentries->push_back({number_of(key), std::string(key.substr(9)), std::strtoull(std::string(value).c_str(), nullptr, 10)});
+      dentries->push_back({number_of(key), std::string(key.substr(9)),
+                           std::strtoull(std::string(value).c_str(), nullptr, 10)});
       return OkStatus();
     case 's': return read_session(state, key, value);
     case 'p': return read_pack(state, key, value);
     case 'u': return read_upload(state, key, value);
-    case 'c': state->bucket_configs[std::string(key.substr(1))] = std::string(value); return OkStatus();
+    case 'c':
+      state->bucket_configs[std::string(key.substr(1))] = std::string(value);
+      return OkStatus();
     case 'g': return read_globals(state, key, value);
     case 'm': {
       if (!state->cluster_map_proto.ParseFromArray(value.data(), static_cast<int>(value.size()))) {
@@ -259,8 +273,8 @@ Status finish_records(State* state, std::vector<PendingDentry>* dentries) {
     Inode* inode = state->find(dentry.inode);
     if (directory == nullptr || !directory->is_directory() || inode == nullptr) {
       return CorruptionError("checkpoint: dentry " + hex_encode(dentry.key) + " of inode " +
-                             std::to_string(dentry.directory) + " leads to inode " + std::to_string(dentry.inode) +
-                             ", one of which is not there");
+                             std::to_string(dentry.directory) + " leads to inode " +
+                             std::to_string(dentry.inode) + ", one of which is not there");
     }
     if (inode->is_directory() != (dentry.key.back() == kDirectoryByte)) {
       return CorruptionError("checkpoint: a dentry of inode " + std::to_string(dentry.directory) +

@@ -10,7 +10,8 @@ namespace shoal::metad {
 
 std::string number_key(char prefix, std::uint64_t number) {
   std::string key(1, prefix);
-  for (int shift = 56; shift >= 0; shift -= 8) key.push_back(static_cast<char>(number >> shift & 0xff));
+  for (int shift = 56; shift >= 0; shift -= 8)
+    key.push_back(static_cast<char>(number >> shift & 0xff));
   return key;
 }
 
@@ -25,7 +26,8 @@ std::vector<std::string> split_key(const std::string& key) {
   }
 }
 
-// The tag of bytes that no S3 client hashed: their CRC, where whole pieces give it, else the version. Never an MD5.
+// The tag of bytes that no S3 client hashed: their CRC, where whole pieces give it, else the
+// version. Never an MD5.
 static std::string derived_etag(const Inode& inode) {
   std::uint32_t crc = 0;
   std::uint64_t end = 0;
@@ -40,7 +42,8 @@ static std::string derived_etag(const Inode& inode) {
   constexpr char kHex[] = "0123456789abcdef";
   std::string tag;
   const auto append = [&](std::uint64_t value, int digits) {
-    for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4) tag.push_back(kHex[value >> shift & 15]);
+    for (int shift = 4 * (digits - 1); shift >= 0; shift -= 4)
+      tag.push_back(kHex[value >> shift & 15]);
   };
   append(whole ? crc : inode.id, whole ? 8 : 16);
   append(whole ? inode.size : inode.data_version, 16);
@@ -84,7 +87,8 @@ Result<Inode*> State::need(std::uint64_t id) {
 
 Result<Inode*> State::need_directory(std::uint64_t id) {
   ASSIGN_OR_RETURN(Inode * inode, need(id));
-  if (!inode->is_directory()) return NotDirectoryError("inode " + std::to_string(id) + " is not a directory");
+  if (!inode->is_directory())
+    return NotDirectoryError("inode " + std::to_string(id) + " is not a directory");
   return inode;
 }
 
@@ -159,7 +163,8 @@ proto::Attributes State::attributes_of(const Inode& inode) const {
   for (const Extent& extent : inode.extents) allocated += extent.length;
   out.set_allocated_bytes(allocated);
   if (inode.extras != nullptr) out.set_device(inode.extras->device);
-  if (inode.type == proto::SYMLINK && inode.extras != nullptr) out.set_size(inode.extras->symlink_target.size());
+  if (inode.type == proto::SYMLINK && inode.extras != nullptr)
+    out.set_size(inode.extras->symlink_target.size());
   return out;
 }
 
@@ -198,7 +203,8 @@ Result<Entry> State::resolve(Inode& directory, const std::string& name) {
   const auto& entries = directory.directory->entries;
   Entry entry{&directory, entry_key(raw.raw, false), nullptr};
   if (raw.is_long) {
-    for (auto at = entries.lower_bound(raw.raw); at != entries.end() && at->first.starts_with(raw.raw); ++at) {
+    for (auto at = entries.lower_bound(raw.raw);
+         at != entries.end() && at->first.starts_with(raw.raw); ++at) {
       if (posix_name_of(directory, at->first) != name) continue;
       entry.key = at->first;
       entry.inode = find(at->second);
@@ -224,11 +230,14 @@ Result<Entry> State::resolve(Inode& directory, const std::string& name) {
 std::string State::posix_name_of(const Inode& directory, const std::string& key) const {
   const std::string_view raw(key.data(), key.size() - 1);
   const bool is_directory = key.back() == kDirectoryByte;
-  const bool shadowed = !is_directory && directory.directory->entries.contains(entry_key(raw, true));
+  const bool shadowed =
+      !is_directory && directory.directory->entries.contains(entry_key(raw, true));
   return to_posix_name(raw, is_directory, shadowed);
 }
 
-Inode* State::find_bucket(const std::string& name) { return child(*find(kRootInode.value()), entry_key(name, true)); }
+Inode* State::find_bucket(const std::string& name) {
+  return child(*find(kRootInode.value()), entry_key(name, true));
+}
 
 Result<Inode*> State::need_bucket(const std::string& name) {
   Inode* bucket = find_bucket(name);
@@ -272,7 +281,8 @@ Inode& State::make_parents(Inode& bucket, const std::string& key, const proto::I
 
 void State::collect_implicit(Inode& directory, const Inode& bucket) {
   Inode* at = &directory;
-  while (at->id != bucket.id && at->implicit && at->directory->entries.empty() && !at->directory->is_object) {
+  while (at->id != bucket.id && at->implicit && at->directory->entries.empty() &&
+         !at->directory->is_object) {
     Inode* const parent = find(at->directory->parent.value());
     CHECK(parent != nullptr);
     remove_entry(*parent, at->directory->own_key);
@@ -284,7 +294,8 @@ void State::collect_implicit(Inode& directory, const Inode& bucket) {
 Status State::check_extents(const ExtentList& extents, const Context& context) const {
   for (const Extent& extent : extents) {
     const auto pack = packs.find(extent.pack.value());
-    if (pack == packs.end() || pack->second.state != proto::PACK_OPEN || pack->second.session != context.session) {
+    if (pack == packs.end() || pack->second.state != proto::PACK_OPEN ||
+        pack->second.session != context.session) {
       return FencedError("pack " + extent.pack.to_string() + " is not open for this session");
     }
     const PlacementGroup* group = cluster_map.group(pg_of_pack(extent.pack));
@@ -293,7 +304,8 @@ Status State::check_extents(const ExtentList& extents, const Context& context) c
                                   std::to_string(extent.column));
     }
     constexpr std::uint32_t kMaxRow = 1 << 24;
-    if (extent.row >= kMaxRow) return InvalidArgumentError("row " + std::to_string(extent.row) + " is out of range");
+    if (extent.row >= kMaxRow)
+      return InvalidArgumentError("row " + std::to_string(extent.row) + " is out of range");
   }
   return OkStatus();
 }

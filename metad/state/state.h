@@ -1,6 +1,6 @@
-// State: the tables of the metadata and the small steps that operations are made of. Every change notes the record it
-// touches for the next checkpoint. Operations (metad/ops) check first and change afterwards, so that one that fails
-// leaves nothing behind.
+// State: the tables of the metadata and the small steps that operations are made of. Every change
+// notes the record it touches for the next checkpoint. Operations (metad/ops) check first and
+// change afterwards, so that one that fails leaves nothing behind.
 #pragma once
 
 #include <absl/container/btree_map.h>
@@ -82,9 +82,10 @@ class State {
   // Errors: kStaleHandle, kNotDirectory.
   Result<Inode*> need(std::uint64_t id);
   Result<Inode*> need_directory(std::uint64_t id);
-  Inode& create_inode(proto::FileType type, std::uint32_t mode, const proto::Identity& owner, const Context& context);
-  // The inode has lost a name. A directory with none left goes; a file waits to be reaped, because somebody may have it
-  // open. Returns whether it lives on as an orphan.
+  Inode& create_inode(proto::FileType type, std::uint32_t mode, const proto::Identity& owner,
+                      const Context& context);
+  // The inode has lost a name. A directory with none left goes; a file waits to be reaped, because
+  // somebody may have it open. Returns whether it lives on as an orphan.
   bool drop_link(Inode& inode, const Context& context);
   void remove_inode(Inode& inode);
   void touch(const Inode& inode);  // notes the record
@@ -99,23 +100,26 @@ class State {
   Inode* child(const Inode& directory, const std::string& key);
   void add_entry(Inode& directory, const std::string& key, Inode& inode);
   void remove_entry(Inode& directory, const std::string& key);
-  // What a POSIX name stands for in a directory. `inode` is null when there is nothing; key then is what a new entry
-  // would be called, a file's. Errors: of from_posix_name.
+  // What a POSIX name stands for in a directory. `inode` is null when there is nothing; key then is
+  // what a new entry would be called, a file's. Errors: of from_posix_name.
   Result<Entry> resolve(Inode& directory, const std::string& name);
   std::string posix_name_of(const Inode& directory, const std::string& key) const;
 
   // --- S3 keys
   Inode* find_bucket(const std::string& name);
   Result<Inode*> need_bucket(const std::string& name);
-  // The file, or the directory of a key that ends in '/', that is this object; null if there is none.
+  // The file, or the directory of a key that ends in '/', that is this object; null if there is
+  // none.
   Inode* find_object(Inode& bucket, const std::string& key);
   // The directory that holds the key's last component, made if need be. Errors: kNameTooLong.
-  Inode& make_parents(Inode& bucket, const std::string& key, const proto::Identity& owner, const Context& context);
+  Inode& make_parents(Inode& bucket, const std::string& key, const proto::Identity& owner,
+                      const Context& context);
   // Removes implicit directories that became empty, upwards.
   void collect_implicit(Inode& directory, const Inode& bucket);
 
   // --- bytes
-  // Checks that a client may commit these extents: their packs are open and its own. Errors: kFenced, kInvalidArgument.
+  // Checks that a client may commit these extents: their packs are open and its own. Errors:
+  // kFenced, kInvalidArgument.
   Status check_extents(const ExtentList& extents, const Context& context) const;
   void account(const ExtentList& extents, bool fresh);  // references gained
   void release(const Extent& extent);                   // a reference lost

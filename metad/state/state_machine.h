@@ -1,7 +1,8 @@
-// StateMachine: the whole metadata of one volume group in memory, changed by commands alone. Deterministic: the same
-// commands in the same order give the same state and the same replies; time and all else that is not in the state
-// comes stamped in the command. It never fails half-way: a command either takes effect whole or its reply says why
-// not. Belongs to one executor; does no I/O.
+// StateMachine: the whole metadata of one volume group in memory, changed by commands alone.
+// Deterministic: the same commands in the same order give the same state and the same replies; time
+// and all else that is not in the state comes stamped in the command. It never fails half-way: a
+// command either takes effect whole or its reply says why not. Belongs to one executor; does no
+// I/O.
 #pragma once
 
 #include <cstdint>
@@ -22,43 +23,48 @@ class StateMachine {
  public:
   virtual ~StateMachine() = default;
 
-  // Adds to a ReapOrphans command, before it is journaled, who holds its inodes open now (Command.holders): that is not
-  // part of the state.
+  // Adds to a ReapOrphans command, before it is journaled, who holds its inodes open now
+  // (Command.holders): that is not part of the state.
   virtual void stamp(proto::Command* command) const = 0;
-  // Inodes without a name that wait to be reaped. They stay for a while, so that an open that was on its way when the
-  // name went still finds its file.
+  // Inodes without a name that wait to be reaped. They stay for a while, so that an open that was
+  // on its way when the name went still finds its file.
   virtual std::vector<InodeId> orphans() const = 0;
   // Applies the command that the journal holds at `position` (1, 2, 3, ...).
   virtual proto::CommandReply apply(const proto::Command& command, std::uint64_t position) = 0;
-  // The reply of a command that was applied before and came again; null if (session, slot, sequence) is new. An older
-  // sequence than the slot's last gives kAborted, an unknown session kFenced.
+  // The reply of a command that was applied before and came again; null if (session, slot,
+  // sequence) is new. An older sequence than the slot's last gives kAborted, an unknown session
+  // kFenced.
   virtual const proto::CommandReply* find_reply(const proto::Command& command) const = 0;
-  // Fills `reply` from the state. Does not change it, except OpenFile and CloseFile, which keep volatile counts.
+  // Fills `reply` from the state. Does not change it, except OpenFile and CloseFile, which keep
+  // volatile counts.
   virtual void query(const proto::Query& query, proto::QueryReply* reply) = 0;
 
   // The position of the last applied command.
   virtual std::uint64_t applied_position() const = 0;
 
-  // Checkpoints. The state is a set of records (key, value); apply() notes which keys changed. drain_changes gives
-  // each key changed since the last drain with its present value, or no value when it is gone, and forgets them. It may
-  // be called in slices: `budget` keys at most in one call; returns false when none is left. A slice is consistent only
-  // together with all others up to a call that returned false without an apply() between: the caller does not apply
-  // in between, or takes the first slice to the last in one go.
+  // Checkpoints. The state is a set of records (key, value); apply() notes which keys changed.
+  // drain_changes gives each key changed since the last drain with its present value, or no value
+  // when it is gone, and forgets them. It may be called in slices: `budget` keys at most in one
+  // call; returns false when none is left. A slice is consistent only together with all others up
+  // to a call that returned false without an apply() between: the caller does not apply in between,
+  // or takes the first slice to the last in one go.
   using ChangeSink = std::function<void(std::string_view key, const std::string* value)>;
   virtual bool drain_changes(std::size_t budget, const ChangeSink& sink) = 0;
-  // Start-up: every record of the checkpoint in any order, then finish_load, which checks that they fit together.
-  // Errors: kCorruption naming the record.
+  // Start-up: every record of the checkpoint in any order, then finish_load, which checks that they
+  // fit together. Errors: kCorruption naming the record.
   virtual Status load_record(std::string_view key, std::string_view value) = 0;
   virtual Status finish_load(std::uint64_t applied_position) = 0;
 
   virtual const ClusterMap& cluster_map() const = 0;
   // Sessions that own anything, for the lease timer of the leader.
   virtual std::vector<SessionId> sessions() const = 0;
-  // Counts that GetStatus reports (inodes, directories, packs, bytes, memory), filled from the state.
+  // Counts that GetStatus reports (inodes, directories, packs, bytes, memory), filled from the
+  // state.
   virtual void fill_status(proto::MetadataStatus* status) const = 0;
 };
 
-// A new, empty state: the root directory and nothing else. `drain_changes` of it gives the root's records.
+// A new, empty state: the root directory and nothing else. `drain_changes` of it gives the root's
+// records.
 std::unique_ptr<StateMachine> make_state_machine();
 
 }  // namespace shoal::metad

@@ -15,7 +15,8 @@ void status_to_proto(const Status& from, proto::StatusProto* to) {
   if (!from.ok()) to->set_message(from.message());
 }
 
-Result<ExtentList> extents_from_proto(const google::protobuf::RepeatedPtrField<proto::ExtentProto>& list) {
+Result<ExtentList> extents_from_proto(
+    const google::protobuf::RepeatedPtrField<proto::ExtentProto>& list) {
   ExtentList extents;
   extents.reserve(static_cast<std::size_t>(list.size()));
   for (const proto::ExtentProto& from : list) {
@@ -30,8 +31,9 @@ Result<ExtentList> extents_from_proto(const google::protobuf::RepeatedPtrField<p
     extent.stored_length = from.stored_length() == 0 ? from.length() : from.stored_length();
     extent.crc32c = from.crc32c();
     const bool ordered = extents.empty() || extents.back().file_end() <= extent.file_offset;
-    if (extent.length == 0 || extent.length > kMaxColumnBytes || from.column() >= kMaxDataColumns || !ordered ||
-        extent.stored_offset > extent.column_offset || extent.column_offset > kMaxColumnBytes ||
+    if (extent.length == 0 || extent.length > kMaxColumnBytes || from.column() >= kMaxDataColumns ||
+        !ordered || extent.stored_offset > extent.column_offset ||
+        extent.column_offset > kMaxColumnBytes ||
         std::uint64_t{extent.stored_offset} + extent.length > extent.stored_length) {
       return InvalidArgumentError("an extent at file offset " + std::to_string(extent.file_offset) +
                                   " is malformed or out of order");
@@ -41,7 +43,8 @@ Result<ExtentList> extents_from_proto(const google::protobuf::RepeatedPtrField<p
   return extents;
 }
 
-void extents_to_proto(const ExtentList& list, google::protobuf::RepeatedPtrField<proto::ExtentProto>* out) {
+void extents_to_proto(const ExtentList& list,
+                      google::protobuf::RepeatedPtrField<proto::ExtentProto>* out) {
   out->Reserve(out->size() + static_cast<int>(list.size()));
   for (const Extent& extent : list) {
     proto::ExtentProto* to = out->Add();
@@ -63,20 +66,23 @@ Result<ClusterMap> cluster_map_from_proto(const proto::ClusterMapProto& from) {
   map.cluster_uuid = from.cluster_uuid();
   for (const proto::DriveProto& drive : from.drives()) {
     if (!map.drives.empty() && drive.id() <= map.drives.back().id.value()) {
-      return InvalidArgumentError("cluster map: drive " + std::to_string(drive.id()) + " is out of order");
+      return InvalidArgumentError("cluster map: drive " + std::to_string(drive.id()) +
+                                  " is out of order");
     }
     if (drive.state() > static_cast<std::uint32_t>(DriveState::kOut)) {
-      return InvalidArgumentError("cluster map: drive " + std::to_string(drive.id()) + " is in an unknown state");
+      return InvalidArgumentError("cluster map: drive " + std::to_string(drive.id()) +
+                                  " is in an unknown state");
     }
-    map.drives.push_back({DriveId(drive.id()), NodeId(drive.node()), drive.uuid(), drive.address(), drive.host(),
-                          drive.rack(), static_cast<DriveState>(drive.state())});
+    map.drives.push_back({DriveId(drive.id()), NodeId(drive.node()), drive.uuid(), drive.address(),
+                          drive.host(), drive.rack(), static_cast<DriveState>(drive.state())});
   }
   for (const proto::PlacementGroupProto& group : from.groups()) {
     const std::string name = "cluster map: placement group " + std::to_string(group.id());
     if (!map.groups.empty() && group.id() <= map.groups.back().id.value()) {
       return InvalidArgumentError(name + " is out of order");
     }
-    if (group.id() >= 1U << (64 - kPackSequenceBits)) return InvalidArgumentError(name + ": the id is too large");
+    if (group.id() >= 1U << (64 - kPackSequenceBits))
+      return InvalidArgumentError(name + ": the id is too large");
     if (group.k() > kMaxDataColumns || group.m() > kMaxParityColumns || group.matrix() > 255) {
       return InvalidArgumentError(name + ": the code is out of range");
     }
@@ -87,8 +93,10 @@ Result<ClusterMap> cluster_map_from_proto(const proto::ClusterMapProto& from) {
     RETURN_IF_ERROR(validate(row.code).with_context(name));
     for (const std::uint32_t id : group.drives()) {
       const DriveId drive(id);
-      if (map.drive(drive) == nullptr || std::find(row.drives.begin(), row.drives.end(), drive) != row.drives.end()) {
-        return InvalidArgumentError(name + ": drive " + std::to_string(id) + " is unknown or named twice");
+      if (map.drive(drive) == nullptr ||
+          std::find(row.drives.begin(), row.drives.end(), drive) != row.drives.end()) {
+        return InvalidArgumentError(name + ": drive " + std::to_string(id) +
+                                    " is unknown or named twice");
       }
       row.drives.push_back(drive);
     }

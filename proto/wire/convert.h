@@ -1,4 +1,5 @@
-// Between protobuf messages and base types. What comes from the wire is checked: a value out of range is a Status.
+// Between protobuf messages and base types. What comes from the wire is checked: a value out of
+// range is a Status.
 #pragma once
 
 #include "base/cluster_map.h"
@@ -12,8 +13,10 @@ Status status_from_proto(const proto::StatusProto& from);
 void status_to_proto(const Status& from, proto::StatusProto* to);
 
 // Errors: kInvalidArgument for an empty, overlong, overlapping or misplaced extent.
-Result<ExtentList> extents_from_proto(const google::protobuf::RepeatedPtrField<proto::ExtentProto>& list);
-void extents_to_proto(const ExtentList& list, google::protobuf::RepeatedPtrField<proto::ExtentProto>* out);
+Result<ExtentList> extents_from_proto(
+    const google::protobuf::RepeatedPtrField<proto::ExtentProto>& list);
+void extents_to_proto(const ExtentList& list,
+                      google::protobuf::RepeatedPtrField<proto::ExtentProto>* out);
 
 // Errors: kInvalidArgument for duplicate or unsorted ids, unknown drives, codes out of range.
 Result<ClusterMap> cluster_map_from_proto(const proto::ClusterMapProto& from);

@@ -39,14 +39,17 @@ Result<Credentials> load_credentials(const std::string& path) {
     }
     const std::size_t equals = line.find('=');
     if (equals == std::string::npos) {
-      return InvalidArgumentError(path + ", line " + std::to_string(number) + ": expected key = value");
+      return InvalidArgumentError(path + ", line " + std::to_string(number) +
+                                  ": expected key = value");
     }
     const std::string key = trim(line.substr(0, equals));
     const std::string value = trim(line.substr(equals + 1));
     if (key == "aws_access_key_id") access_key = value;
     if (key == "aws_secret_access_key") credential.secret_key = value;
-    if (key == "shoal_uid") credential.uid = static_cast<std::uint32_t>(std::strtoul(value.c_str(), nullptr, 10));
-    if (key == "shoal_gid") credential.gid = static_cast<std::uint32_t>(std::strtoul(value.c_str(), nullptr, 10));
+    if (key == "shoal_uid")
+      credential.uid = static_cast<std::uint32_t>(std::strtoul(value.c_str(), nullptr, 10));
+    if (key == "shoal_gid")
+      credential.gid = static_cast<std::uint32_t>(std::strtoul(value.c_str(), nullptr, 10));
   }
   finish();
   if (credentials.empty()) return InvalidArgumentError(path + " holds no keys");

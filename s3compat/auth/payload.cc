@@ -26,7 +26,8 @@ constexpr std::array<std::string_view, 4> kChecksums{"crc32", "crc32c", "sha1", 
 
 std::string big_endian(std::uint32_t value) {
   std::string bytes;
-  for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(value >> shift & 0xff));
+  for (int shift = 24; shift >= 0; shift -= 8)
+    bytes.push_back(static_cast<char>(value >> shift & 0xff));
   return bytes;
 }
 
@@ -40,8 +41,12 @@ std::string_view as_view(const Digest& digest) {
 
 }  // namespace
 
-Hasher::Hasher(const EVP_MD* kind) : context_(EVP_MD_CTX_new()) { EVP_DigestInit_ex(context_.get(), kind, nullptr); }
-void Hasher::update(const Buffer& bytes) { EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()); }
+Hasher::Hasher(const EVP_MD* kind) : context_(EVP_MD_CTX_new()) {
+  EVP_DigestInit_ex(context_.get(), kind, nullptr);
+}
+void Hasher::update(const Buffer& bytes) {
+  EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size());
+}
 std::string Hasher::finish() {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned length = 0;
@@ -50,11 +55,17 @@ std::string Hasher::finish() {
 }
 
 Payload::Payload(const HttpRequest& request, const Signer& signer, RequestBody& body)
-    : request_(request), signer_(signer), body_(body), length_(request.content_length), md5_(EVP_md5()) {}
+    : request_(request),
+      signer_(signer),
+      body_(body),
+      length_(request.content_length),
+      md5_(EVP_md5()) {}
 
 std::optional<S3Error> Payload::check_headers() {
   const std::string& hash = signer_.payload_hash;
-  if (!request_.has_length) return s3_error(411, "MissingContentLength", "You must provide the Content-Length HTTP header.");
+  if (!request_.has_length)
+    return s3_error(411, "MissingContentLength",
+                    "You must provide the Content-Length HTTP header.");
   chunked_ = hash == kStreaming || hash == kStreamingTrailer || hash == kUnsignedTrailer;
   chunks_signed_ = hash == kStreaming || hash == kStreamingTrailer;
   has_trailer_ = hash == kStreamingTrailer || hash == kUnsignedTrailer;
@@ -62,17 +73,20 @@ std::optional<S3Error> Payload::check_headers() {
     const std::string& decoded = request_.header("x-amz-decoded-content-length");
     const auto parsed = std::from_chars(decoded.data(), decoded.data() + decoded.size(), length_);
     if (parsed.ec != std::errc() || parsed.ptr != decoded.data() + decoded.size()) {
-      return s3_error(411, "MissingContentLength", "x-amz-decoded-content-length is missing or malformed");
+      return s3_error(411, "MissingContentLength",
+                      "x-amz-decoded-content-length is missing or malformed");
     }
     previous_signature_ = signer_.signature;
   } else if (hash != kUnsigned) {
-    if (hash.size() != 64 || !hex_decode(hash)) return not_implemented("payload signing '" + hash + "'");
+    if (hash.size() != 64 || !hex_decode(hash))
+      return not_implemented("payload signing '" + hash + "'");
     sha256_.emplace(EVP_sha256());
   }
-  if (length_ > kMaxPutBytes) return s3_error(400, "EntityTooLarge", "a single upload may have 5 GiB");
+  if (length_ > kMaxPutBytes)
+    return s3_error(400, "EntityTooLarge", "a single upload may have 5 GiB");
   for (const auto& [name, value] : request_.headers) {
-    if (!name.starts_with(kChecksumPrefix) || name == "x-amz-checksum-algorithm" || name == "x-amz-checksum-mode" ||
-        name == "x-amz-checksum-type") {
+    if (!name.starts_with(kChecksumPrefix) || name == "x-amz-checksum-algorithm" ||
+        name == "x-amz-checksum-mode" || name == "x-amz-checksum-type") {
       continue;
     }
     const std::string kind = name.substr(kChecksumPrefix.size());
@@ -81,7 +95,8 @@ std::optional<S3Error> Payload::check_headers() {
   }
   const std::string& trailer = request_.header("x-amz-trailer");
   if (!trailer.empty()) {
-    const std::string kind = trailer.starts_with(kChecksumPrefix) ? trailer.substr(kChecksumPrefix.size()) : trailer;
+    const std::string kind =
+        trailer.starts_with(kChecksumPrefix) ? trailer.substr(kChecksumPrefix.size()) : trailer;
     if (!is_known_checksum(kind)) return not_implemented("trailer " + trailer);
     expected_[kind] = "";
   }
@@ -103,7 +118,8 @@ void Payload::hash(const Buffer& piece) {
   if (sha1_) sha1_->update(piece);
   if (sha256_check_) sha256_check_->update(piece);
   if (expected_.contains("crc32")) {
-    crc32_ = crc32_gzip_refl(crc32_, reinterpret_cast<const unsigned char*>(piece.data()), piece.size());
+    crc32_ =
+        crc32_gzip_refl(crc32_, reinterpret_cast<const unsigned char*>(piece.data()), piece.size());
   }
   if (expected_.contains("crc32c")) crc32c_ = crc32c(piece.span(), crc32c_);
 }
@@ -122,7 +138,8 @@ Task<Buffer> Payload::next() {
     co_return Buffer();
   }
   hash(piece);
-  if (seen_ > length_) co_return fail(s3_error(400, "IncompleteBody", "the body is longer than it said"));
+  if (seen_ > length_)
+    co_return fail(s3_error(400, "IncompleteBody", "the body is longer than it said"));
   co_return piece;
 }
 
@@ -136,7 +153,8 @@ Task<bool> Payload::refill() {
   if (!raw_.empty()) co_return true;
   auto piece = co_await body_.next();
   if (!piece.ok() || piece->empty()) {
-    fail(s3_error(400, "IncompleteBody", piece.ok() ? "the body ends inside its framing" : piece.status().message()));
+    fail(s3_error(400, "IncompleteBody",
+                  piece.ok() ? "the body ends inside its framing" : piece.status().message()));
     co_return false;
   }
   raw_ = std::move(*piece);
@@ -184,8 +202,9 @@ bool Payload::open_chunk(const std::string& line) {
 bool Payload::close_chunk() {
   in_chunk_ = false;
   if (!chunks_signed_) return true;
-  const std::string to_sign = "AWS4-HMAC-SHA256-PAYLOAD\n" + signer_.timestamp + "\n" + signer_.scope + "\n" +
-                              previous_signature_ + "\n" + kEmptySha256 + "\n" + hex_encode(chunk_hash_->finish());
+  const std::string to_sign = "AWS4-HMAC-SHA256-PAYLOAD\n" + signer_.timestamp + "\n" +
+                              signer_.scope + "\n" + previous_signature_ + "\n" + kEmptySha256 +
+                              "\n" + hex_encode(chunk_hash_->finish());
   const std::string expected = to_hex(hmac_sha256(as_view(signer_.key), to_sign));
   if (expected != chunk_signature_) {
     fail(s3_error(403, "SignatureDoesNotMatch", "the signature of a chunk does not match"));
@@ -198,7 +217,8 @@ bool Payload::close_chunk() {
 Task<Buffer> Payload::next_chunked() {
   std::string line;
   // Small chunks are put together, so that what goes on is as large as can be.
-  const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(kMaxColumnBytes, length_ - seen_));
+  const std::size_t wanted =
+      static_cast<std::size_t>(std::min<std::uint64_t>(kMaxColumnBytes, length_ - seen_));
   Buffer out = Buffer::allocate(wanted);
   std::size_t have = 0;
   while (have < wanted || wanted == 0) {
@@ -220,20 +240,24 @@ Task<Buffer> Payload::next_chunked() {
       chunk_left_ -= n;
     }
     if (chunk_left_ > 0) {
-      if (wanted == 0) co_return fail(s3_error(400, "IncompleteBody", "the body is longer than it said"));
+      if (wanted == 0)
+        co_return fail(s3_error(400, "IncompleteBody", "the body is longer than it said"));
       break;
     }
     if (!close_chunk()) co_return Buffer();
     const bool ended = co_await read_line(&line);
     if (!ended) co_return Buffer();
-    if (!line.empty()) co_return fail(s3_error(400, "InvalidRequest", "a chunk longer than its header says"));
+    if (!line.empty())
+      co_return fail(s3_error(400, "InvalidRequest", "a chunk longer than its header says"));
   }
   if (have > 0) {
     out.resize(have);
     co_return out;
   }
   // The last chunk, of no bytes.
-  if (wanted > 0) co_return fail(s3_error(400, "IncompleteBody", "fewer bytes than x-amz-decoded-content-length"));
+  if (wanted > 0)
+    co_return fail(
+        s3_error(400, "IncompleteBody", "fewer bytes than x-amz-decoded-content-length"));
   if (!close_chunk()) co_return Buffer();
   if (has_trailer_) {
     const bool read = co_await read_trailers();
@@ -270,8 +294,9 @@ Task<bool> Payload::read_trailers() {
     if (name.starts_with(kChecksumPrefix)) expected_[name.substr(kChecksumPrefix.size())] = value;
   }
   if (!chunks_signed_) co_return true;
-  const std::string to_sign = "AWS4-HMAC-SHA256-TRAILER\n" + signer_.timestamp + "\n" + signer_.scope + "\n" +
-                              previous_signature_ + "\n" + sha256_hex(trailers_);
+  const std::string to_sign = "AWS4-HMAC-SHA256-TRAILER\n" + signer_.timestamp + "\n" +
+                              signer_.scope + "\n" + previous_signature_ + "\n" +
+                              sha256_hex(trailers_);
   if (to_hex(hmac_sha256(as_view(signer_.key), to_sign)) != signature) {
     fail(s3_error(403, "SignatureDoesNotMatch", "the signature of the trailer does not match"));
     co_return false;
@@ -282,7 +307,8 @@ Task<bool> Payload::read_trailers() {
 void Payload::finish() {
   done_ = true;
   if (seen_ != length_) {
-    fail(s3_error(400, "IncompleteBody", "You did not provide the number of bytes specified by the Content-Length"));
+    fail(s3_error(400, "IncompleteBody",
+                  "You did not provide the number of bytes specified by the Content-Length"));
     return;
   }
   const std::string md5 = md5_.finish();
@@ -295,12 +321,14 @@ void Payload::finish() {
       return;
     }
     if (*wanted != md5) {
-      fail(s3_error(400, "BadDigest", "The Content-MD5 you specified did not match what we received."));
+      fail(s3_error(400, "BadDigest",
+                    "The Content-MD5 you specified did not match what we received."));
       return;
     }
   }
   if (sha256_ && hex_encode(sha256_->finish()) != signer_.payload_hash) {
-    fail(s3_error(400, "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed."));
+    fail(s3_error(400, "XAmzContentSHA256Mismatch",
+                  "The provided 'x-amz-content-sha256' header does not match what was computed."));
     return;
   }
   for (const auto& [kind, wanted] : expected_) {
@@ -311,7 +339,8 @@ void Payload::finish() {
     if (kind == "sha256") value = sha256_check_->finish();
     checksums_[kind] = base64_encode(value);
     if (checksums_[kind] != wanted) {
-      fail(s3_error(400, "BadDigest", "The " + kind + " you specified did not match the calculated checksum."));
+      fail(s3_error(400, "BadDigest",
+                    "The " + kind + " you specified did not match the calculated checksum."));
       return;
     }
   }

@@ -1,6 +1,7 @@
-// Payload: a request's body as the object's bytes. Takes aws-chunked framing off, verifies chunk signatures, the signed
-// SHA-256, Content-MD5, the length and x-amz-checksum-*; hashes while the bytes pass. Source: AWS "Signature
-// calculations for the Authorization header: transferring payload in multiple chunks", "Checking object integrity".
+// Payload: a request's body as the object's bytes. Takes aws-chunked framing off, verifies chunk
+// signatures, the signed SHA-256, Content-MD5, the length and x-amz-checksum-*; hashes while the
+// bytes pass. Source: AWS "Signature calculations for the Authorization header: transferring
+// payload in multiple chunks", "Checking object integrity".
 #pragma once
 
 #include <openssl/evp.h>
@@ -70,16 +71,16 @@ class Payload {
   bool chunked_ = false;
   bool chunks_signed_ = false;
   bool has_trailer_ = false;
-  Buffer raw_;              // received, framing and all
+  Buffer raw_;  // received, framing and all
   std::uint64_t chunk_left_ = 0;
   bool in_chunk_ = false;
   std::string chunk_signature_;
   std::string previous_signature_;
   std::optional<Hasher> chunk_hash_;
-  std::string trailers_;    // canonical lines, for their signature
+  std::string trailers_;  // canonical lines, for their signature
 
   Hasher md5_;
-  std::optional<Hasher> sha256_;       // when the head signs it
+  std::optional<Hasher> sha256_;  // when the head signs it
   std::optional<Hasher> sha1_;
   std::optional<Hasher> sha256_check_;
   std::uint32_t crc32_ = 0;

@@ -75,7 +75,9 @@ std::string part_of(std::string_view text, std::string_view name) {
   return "";
 }
 
-S3Error malformed(const std::string& what) { return s3_error(400, "AuthorizationHeaderMalformed", what); }
+S3Error malformed(const std::string& what) {
+  return s3_error(400, "AuthorizationHeaderMalformed", what);
+}
 
 }  // namespace
 
@@ -102,8 +104,8 @@ std::string sha256_hex(std::string_view bytes) {
 Digest hmac_sha256(std::string_view key, std::string_view text) {
   Digest digest{};
   unsigned length = 0;
-  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()),
-       text.size(), digest.data(), &length);
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+       reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data(), &length);
   return digest;
 }
 
@@ -140,10 +142,13 @@ std::optional<S3Error> SigV4Verifier::check_time(const Claim& claim) const {
   const std::int64_t now = clock_.wall_now_ns() / 1'000'000'000;
   if (claim.presigned) {
     if (claim.expires_seconds < 1 || claim.expires_seconds > kMaxExpirySeconds) {
-      return s3_error(400, "AuthorizationQueryParametersError", "X-Amz-Expires must be 1 to 604800 seconds");
+      return s3_error(400, "AuthorizationQueryParametersError",
+                      "X-Amz-Expires must be 1 to 604800 seconds");
     }
-    if (now > *sent + claim.expires_seconds) return s3_error(403, "AccessDenied", "Request has expired");
-    if (now < *sent - kMaxSkewSeconds) return s3_error(403, "AccessDenied", "Request is not valid yet");
+    if (now > *sent + claim.expires_seconds)
+      return s3_error(403, "AccessDenied", "Request has expired");
+    if (now < *sent - kMaxSkewSeconds)
+      return s3_error(403, "AccessDenied", "Request is not valid yet");
     return std::nullopt;
   }
   if (std::abs(now - *sent) > kMaxSkewSeconds) {
@@ -174,11 +179,13 @@ std::optional<S3Error> SigV4Verifier::verify(const HttpRequest& request, const s
     claim.signed_headers = split(part_of(fields, "SignedHeaders"), ';');
     claim.timestamp = request.header("x-amz-date");
     claim.payload_hash = request.header("x-amz-content-sha256");
-    if (claim.payload_hash.empty()) return s3_error(400, "InvalidRequest", "x-amz-content-sha256 is missing");
+    if (claim.payload_hash.empty())
+      return s3_error(400, "InvalidRequest", "x-amz-content-sha256 is missing");
   } else if (!parameter("X-Amz-Signature").empty()) {
     claim.presigned = true;
     if (parameter("X-Amz-Algorithm") != kAlgorithm) {
-      return s3_error(400, "AuthorizationQueryParametersError", "X-Amz-Algorithm must be AWS4-HMAC-SHA256");
+      return s3_error(400, "AuthorizationQueryParametersError",
+                      "X-Amz-Algorithm must be AWS4-HMAC-SHA256");
     }
     credential = parameter("X-Amz-Credential");
     claim.signature = parameter("X-Amz-Signature");
@@ -191,23 +198,30 @@ std::optional<S3Error> SigV4Verifier::verify(const HttpRequest& request, const s
     return s3_error(403, "AccessDenied", "the request is not signed");
   }
   const std::size_t slash = credential.find('/');
-  if (slash == std::string::npos || claim.signature.size() != 64) return malformed("Credential or Signature is missing");
+  if (slash == std::string::npos || claim.signature.size() != 64)
+    return malformed("Credential or Signature is missing");
   claim.access_key = credential.substr(0, slash);
   claim.scope = credential.substr(slash + 1);
   const std::vector<std::string> scope = split(claim.scope, '/');
-  if (scope.size() != 4 || scope[2] != "s3" || scope[3] != "aws4_request") return malformed("the scope is malformed");
-  if (scope[1] != region_) return malformed("the region '" + scope[1] + "' is wrong; expecting '" + region_ + "'");
-  if (claim.timestamp.substr(0, 8) != scope[0]) return malformed("the date does not match the scope");
+  if (scope.size() != 4 || scope[2] != "s3" || scope[3] != "aws4_request")
+    return malformed("the scope is malformed");
+  if (scope[1] != region_)
+    return malformed("the region '" + scope[1] + "' is wrong; expecting '" + region_ + "'");
+  if (claim.timestamp.substr(0, 8) != scope[0])
+    return malformed("the date does not match the scope");
   const auto known = credentials_.find(claim.access_key);
   if (known == credentials_.end()) {
-    return s3_error(403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records.");
+    return s3_error(403, "InvalidAccessKeyId",
+                    "The AWS Access Key Id you provided does not exist in our records.");
   }
   if (auto late = check_time(claim)) return late;
-  if (std::find(claim.signed_headers.begin(), claim.signed_headers.end(), "host") == claim.signed_headers.end()) {
+  if (std::find(claim.signed_headers.begin(), claim.signed_headers.end(), "host") ==
+      claim.signed_headers.end()) {
     return malformed("the Host header must be signed");
   }
 
-  std::string canonical = request.method + "\n" + percent_encode(path, true) + "\n" + canonical_query(query) + "\n";
+  std::string canonical =
+      request.method + "\n" + percent_encode(path, true) + "\n" + canonical_query(query) + "\n";
   std::string names;
   for (const std::string& name : claim.signed_headers) {
     std::string values;
@@ -218,15 +232,22 @@ std::optional<S3Error> SigV4Verifier::verify(const HttpRequest& request, const s
     names += (names.empty() ? "" : ";") + name;
   }
   canonical += "\n" + names + "\n" + claim.payload_hash;
-  const std::string to_sign =
-      std::string(kAlgorithm) + "\n" + claim.timestamp + "\n" + claim.scope + "\n" + sha256_hex(canonical);
+  const std::string to_sign = std::string(kAlgorithm) + "\n" + claim.timestamp + "\n" +
+                              claim.scope + "\n" + sha256_hex(canonical);
   const Digest& key = signing_key(known->second.secret_key, claim.access_key, claim.scope);
   const std::string expected = to_hex(hmac_sha256(as_view(key), to_sign));
   if (CRYPTO_memcmp(expected.data(), claim.signature.data(), expected.size()) != 0) {
-    return s3_error(403, "SignatureDoesNotMatch",
-                    "The request signature we calculated does not match the signature you provided.");
+    return s3_error(
+        403, "SignatureDoesNotMatch",
+        "The request signature we calculated does not match the signature you provided.");
   }
-  *signer = {claim.access_key, known->second, claim.payload_hash, claim.scope, claim.timestamp, claim.signature, key};
+  *signer = {claim.access_key,
+             known->second,
+             claim.payload_hash,
+             claim.scope,
+             claim.timestamp,
+             claim.signature,
+             key};
   return std::nullopt;
 }
 

@@ -1,4 +1,5 @@
-// AWS Signature Version 4, the server's side. Source: AWS "Authenticating Requests (AWS Signature Version 4)".
+// AWS Signature Version 4, the server's side. Source: AWS "Authenticating Requests (AWS Signature
+// Version 4)".
 #pragma once
 
 #include <array>
@@ -38,14 +39,16 @@ class SigV4Verifier {
  public:
   SigV4Verifier(const Credentials& credentials, std::string region, const Clock& clock)
       : credentials_(credentials), region_(std::move(region)), clock_(clock) {}
-  // Verifies the Authorization header or the presigned query. `path` is decoded. Returns the error, or nothing.
-  std::optional<S3Error> verify(const HttpRequest& request, const std::string& path, const QueryPairs& query,
-                                Signer* signer);
+  // Verifies the Authorization header or the presigned query. `path` is decoded. Returns the error,
+  // or nothing.
+  std::optional<S3Error> verify(const HttpRequest& request, const std::string& path,
+                                const QueryPairs& query, Signer* signer);
 
  private:
   struct Claim;
   std::optional<S3Error> check_time(const Claim& claim) const;
-  const Digest& signing_key(const std::string& secret, const std::string& access_key, const std::string& scope);
+  const Digest& signing_key(const std::string& secret, const std::string& access_key,
+                            const std::string& scope);
 
   const Credentials& credentials_;
   const std::string region_;

@@ -14,7 +14,9 @@ void write_owner(XmlWriter& xml, const S3Request& request, std::string_view elem
 // Source: AWS "Bucket naming rules".
 bool is_bucket_name(std::string_view name) {
   const auto alphanumeric = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  if (name.size() < 3 || name.size() > 63 || !alphanumeric(name.front()) || !alphanumeric(name.back())) return false;
+  if (name.size() < 3 || name.size() > 63 || !alphanumeric(name.front()) ||
+      !alphanumeric(name.back()))
+    return false;
   for (const char c : name) {
     if (!alphanumeric(c) && c != '.' && c != '-') return false;
   }
@@ -42,19 +44,24 @@ Task<HttpResponse> list_buckets(S3Request* request) {
 }
 
 Task<HttpResponse> create_bucket(S3Request* request) {
-  if (auto unsupported = check_unsupported(*request->http)) co_return error_response(*request, *unsupported);
+  if (auto unsupported = check_unsupported(*request->http))
+    co_return error_response(*request, *unsupported);
   if (!is_bucket_name(request->bucket)) {
-    co_return error_response(*request, s3_error(400, "InvalidBucketName", "The specified bucket is not valid."));
+    co_return error_response(
+        *request, s3_error(400, "InvalidBucketName", "The specified bucket is not valid."));
   }
   std::optional<S3Error> error;
   const auto text = co_await read_text_body(request, &error);
   if (error) co_return error_response(*request, *error);
   if (!text->empty()) {
     const auto document = parse_xml(*text);
-    if (!document.ok()) co_return error_response(*request, s3_error(400, "MalformedXML", document.status().message()));
+    if (!document.ok())
+      co_return error_response(*request,
+                               s3_error(400, "MalformedXML", document.status().message()));
     const std::string where = document->child_text("LocationConstraint");
     if (!where.empty() && where != request->region) {
-      co_return error_response(*request, s3_error(400, "InvalidLocationConstraint", "this store is in " + request->region));
+      co_return error_response(*request, s3_error(400, "InvalidLocationConstraint",
+                                                  "this store is in " + request->region));
     }
   }
   const Status made = co_await request->store->create_bucket(request->bucket, request->owner());

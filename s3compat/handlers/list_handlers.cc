@@ -22,13 +22,16 @@ Listing read_listing(const S3Request& request) {
   std::uint32_t limit = kMaxListKeys;
   if (const auto text = request.parameter("max-keys"); text && !text->empty()) {
     const auto parsed = std::from_chars(text->data(), text->data() + text->size(), limit);
-    if (parsed.ec != std::errc() || parsed.ptr != text->data() + text->size() || limit > INT32_MAX) {
-      listing.error = s3_error(400, "InvalidArgument", "max-keys must be a whole number from 0 to 2147483647");
+    if (parsed.ec != std::errc() || parsed.ptr != text->data() + text->size() ||
+        limit > INT32_MAX) {
+      listing.error =
+          s3_error(400, "InvalidArgument", "max-keys must be a whole number from 0 to 2147483647");
     }
   }
   listing.query.set_limit(std::min(limit, kMaxListKeys));
   if (const auto encoding = request.parameter("encoding-type"); encoding && !encoding->empty()) {
-    if (*encoding != "url") listing.error = s3_error(400, "InvalidArgument", "encoding-type must be url");
+    if (*encoding != "url")
+      listing.error = s3_error(400, "InvalidArgument", "encoding-type must be url");
     listing.encode = true;
   }
   return listing;
@@ -86,7 +89,8 @@ Task<HttpResponse> list_objects(S3Request* request) {
   xml.element("Marker", shown(listing, marker));
   if (reply->truncated()) xml.element("NextMarker", shown(listing, reply->next_start_after()));
   xml.element("MaxKeys", std::uint64_t{listing.query.limit()});
-  if (!listing.query.delimiter().empty()) xml.element("Delimiter", shown(listing, listing.query.delimiter()));
+  if (!listing.query.delimiter().empty())
+    xml.element("Delimiter", shown(listing, listing.query.delimiter()));
   if (listing.encode) xml.element("EncodingType", "url");
   xml.element("IsTruncated", reply->truncated());
   write_entries(xml, *request, listing, *reply, true);
@@ -103,7 +107,8 @@ Task<HttpResponse> list_objects_v2(S3Request* request) {
   if (token) {
     const auto decoded = base64_decode(*token);
     if (!decoded || decoded->empty()) {
-      co_return error_response(*request, s3_error(400, "InvalidArgument", "The continuation token provided is incorrect"));
+      co_return error_response(*request, s3_error(400, "InvalidArgument",
+                                                  "The continuation token provided is incorrect"));
     }
     listing.query.set_start_after(*decoded);
   }
@@ -115,13 +120,17 @@ Task<HttpResponse> list_objects_v2(S3Request* request) {
   xml.element("Prefix", shown(listing, listing.query.prefix()));
   if (!start_after.empty()) xml.element("StartAfter", shown(listing, start_after));
   if (token) xml.element("ContinuationToken", *token);
-  if (reply->truncated()) xml.element("NextContinuationToken", base64_encode(reply->next_start_after()));
-  xml.element("KeyCount", static_cast<std::uint64_t>(reply->objects_size() + reply->common_prefixes_size()));
+  if (reply->truncated())
+    xml.element("NextContinuationToken", base64_encode(reply->next_start_after()));
+  xml.element("KeyCount",
+              static_cast<std::uint64_t>(reply->objects_size() + reply->common_prefixes_size()));
   xml.element("MaxKeys", std::uint64_t{listing.query.limit()});
-  if (!listing.query.delimiter().empty()) xml.element("Delimiter", shown(listing, listing.query.delimiter()));
+  if (!listing.query.delimiter().empty())
+    xml.element("Delimiter", shown(listing, listing.query.delimiter()));
   if (listing.encode) xml.element("EncodingType", "url");
   xml.element("IsTruncated", reply->truncated());
-  write_entries(xml, *request, listing, *reply, request->parameter("fetch-owner").value_or("") == "true");
+  write_entries(xml, *request, listing, *reply,
+                request->parameter("fetch-owner").value_or("") == "true");
   xml.end("ListBucketResult");
   co_return xml_response(200, xml.take());
 }

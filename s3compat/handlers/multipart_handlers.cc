@@ -21,7 +21,8 @@ std::optional<std::uint32_t> part_number(const S3Request& request) {
 }
 
 S3Error bad_part_number() {
-  return s3_error(400, "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive");
+  return s3_error(400, "InvalidArgument",
+                  "Part number must be an integer between 1 and 10000, inclusive");
 }
 
 std::uint32_t page_limit(const S3Request& request, std::string_view name) {
@@ -48,11 +49,13 @@ bool parse_source_range(const std::string& text, proto::ByteRange* range) {
 }  // namespace
 
 Task<HttpResponse> create_upload(S3Request* request) {
-  if (auto unsupported = check_unsupported(*request->http)) co_return error_response(*request, *unsupported);
+  if (auto unsupported = check_unsupported(*request->http))
+    co_return error_response(*request, *unsupported);
   proto::CreateUpload create;
   create.set_bucket(request->bucket);
   create.set_key(request->key);
-  if (auto wrong = read_metadata(*request->http, create.mutable_object())) co_return error_response(*request, *wrong);
+  if (auto wrong = read_metadata(*request->http, create.mutable_object()))
+    co_return error_response(*request, *wrong);
   *create.mutable_owner() = request->owner();
   auto upload = co_await request->store->create_upload(std::move(create));
   if (!upload.ok()) co_return error_response(*request, upload.status());
@@ -68,7 +71,8 @@ Task<HttpResponse> create_upload(S3Request* request) {
 Task<HttpResponse> upload_part(S3Request* request) {
   const auto number = part_number(*request);
   if (!number) co_return error_response(*request, bad_part_number());
-  if (auto unsupported = check_unsupported(*request->http)) co_return error_response(*request, *unsupported);
+  if (auto unsupported = check_unsupported(*request->http))
+    co_return error_response(*request, *unsupported);
   Payload payload(*request->http, request->signer, *request->body);
   if (auto wrong = payload.check_headers()) co_return error_response(*request, *wrong);
   auto writer = request->store->create_writer(payload.length());
@@ -80,14 +84,16 @@ Task<HttpResponse> upload_part(S3Request* request) {
     if (!taken.ok()) co_return error_response(*request, taken);
   }
   proto::ObjectMeta checksums;
-  for (const auto& [kind, value] : payload.checksums()) (*checksums.mutable_checksums())[kind] = value;
+  for (const auto& [kind, value] : payload.checksums())
+    (*checksums.mutable_checksums())[kind] = value;
   client::ObjectTarget target{request->bucket, request->key};
-  auto part = co_await writer->commit_part(std::move(target), *request->parameter("uploadId"), *number,
-                                           payload.md5_hex(), std::move(checksums));
+  auto part = co_await writer->commit_part(std::move(target), *request->parameter("uploadId"),
+                                           *number, payload.md5_hex(), std::move(checksums));
   if (!part.ok()) co_return error_response(*request, part.status());
   HttpResponse response;
   response.headers.emplace_back("ETag", quoted(part->etag()));
-  for (const auto& [kind, value] : part->checksums()) response.headers.emplace_back("x-amz-checksum-" + kind, value);
+  for (const auto& [kind, value] : part->checksums())
+    response.headers.emplace_back("x-amz-checksum-" + kind, value);
   co_return response;
 }
 
@@ -95,7 +101,8 @@ Task<HttpResponse> upload_part_copy(S3Request* request) {
   const auto number = part_number(*request);
   if (!number) co_return error_response(*request, bad_part_number());
   proto::CopyPart copy;
-  if (auto wrong = read_copy_source(*request->http, copy.mutable_source_bucket(), copy.mutable_source_key())) {
+  if (auto wrong = read_copy_source(*request->http, copy.mutable_source_bucket(),
+                                    copy.mutable_source_key())) {
     co_return error_response(*request, *wrong);
   }
   copy.set_bucket(request->bucket);
@@ -105,7 +112,9 @@ Task<HttpResponse> upload_part_copy(S3Request* request) {
   *copy.mutable_source_conditions() = conditions_of(*request->http, "x-amz-copy-source-");
   const std::string& range = request->http->header("x-amz-copy-source-range");
   if (!range.empty() && !parse_source_range(range, copy.mutable_range())) {
-    co_return error_response(*request, s3_error(400, "InvalidArgument", "x-amz-copy-source-range must be bytes=FIRST-LAST"));
+    co_return error_response(
+        *request,
+        s3_error(400, "InvalidArgument", "x-amz-copy-source-range must be bytes=FIRST-LAST"));
   }
   auto part = co_await request->store->copy_part(std::move(copy));
   if (!part.ok()) co_return error_response(*request, part.status());
@@ -122,7 +131,8 @@ Task<HttpResponse> complete_upload(S3Request* request) {
   const auto text = co_await read_text_body(request, &error);
   if (error) co_return error_response(*request, *error);
   const auto document = parse_xml(*text);
-  if (!document.ok()) co_return error_response(*request, s3_error(400, "MalformedXML", document.status().message()));
+  if (!document.ok())
+    co_return error_response(*request, s3_error(400, "MalformedXML", document.status().message()));
   proto::CompleteUpload complete;
   complete.set_bucket(request->bucket);
   complete.set_key(request->key);
@@ -131,14 +141,16 @@ Task<HttpResponse> complete_upload(S3Request* request) {
   for (const XmlElement& child : document->children) {
     if (child.name != "Part") continue;
     const auto number = parse_number(child.child_text("PartNumber"));
-    if (!number) co_return error_response(*request, s3_error(400, "MalformedXML", "a part without a number"));
+    if (!number)
+      co_return error_response(*request, s3_error(400, "MalformedXML", "a part without a number"));
     std::string etag = child.child_text("ETag");
     std::erase(etag, '"');
     proto::PartReply* part = complete.add_parts();
     part->set_number(*number);
     part->set_etag(etag);
   }
-  if (complete.parts_size() == 0) co_return error_response(*request, s3_error(400, "MalformedXML", "no parts"));
+  if (complete.parts_size() == 0)
+    co_return error_response(*request, s3_error(400, "MalformedXML", "no parts"));
   auto stored = co_await request->store->complete_upload(std::move(complete));
   if (!stored.ok()) co_return error_response(*request, stored.status());
   XmlWriter xml;
@@ -181,7 +193,8 @@ Task<HttpResponse> list_parts(S3Request* request) {
   xml.element("UploadId", reply->upload().upload());
   xml.element("PartNumberMarker", std::uint64_t{after});
   if (reply->truncated() && reply->parts_size() > 0) {
-    xml.element("NextPartNumberMarker", std::uint64_t{reply->parts(reply->parts_size() - 1).number()});
+    xml.element("NextPartNumberMarker",
+                std::uint64_t{reply->parts(reply->parts_size() - 1).number()});
   }
   xml.element("MaxParts", std::uint64_t{limit});
   xml.element("IsTruncated", reply->truncated());

@@ -16,7 +16,8 @@ class ObjectBody final : public ResponseBody {
   std::unique_ptr<client::ObjectReader> reader_;
 };
 
-// "bytes=0-9", "bytes=5-", "bytes=-3". Nothing for what is to be ignored: other units, several ranges, nonsense.
+// "bytes=0-9", "bytes=5-", "bytes=-3". Nothing for what is to be ignored: other units, several
+// ranges, nonsense.
 std::optional<client::ObjectApi::RequestedRange> parse_range(const std::string& text) {
   constexpr std::string_view kUnit = "bytes=";
   if (!text.starts_with(kUnit) || text.find(',') != std::string::npos) return std::nullopt;
@@ -26,7 +27,8 @@ std::optional<client::ObjectApi::RequestedRange> parse_range(const std::string& 
   const auto number = [](std::string_view digits) -> std::optional<std::uint64_t> {
     std::uint64_t value = 0;
     const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size()) return std::nullopt;
+    if (parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size())
+      return std::nullopt;
     return value;
   };
   const std::string_view first = spec.substr(0, dash);
@@ -55,9 +57,11 @@ HttpResponse range_error(const S3Request& request, const Status& status) {
 }  // namespace
 
 Task<HttpResponse> put_object(S3Request* request) {
-  if (auto unsupported = check_unsupported(*request->http)) co_return error_response(*request, *unsupported);
+  if (auto unsupported = check_unsupported(*request->http))
+    co_return error_response(*request, *unsupported);
   proto::ObjectMeta object;
-  if (auto wrong = read_metadata(*request->http, &object)) co_return error_response(*request, *wrong);
+  if (auto wrong = read_metadata(*request->http, &object))
+    co_return error_response(*request, *wrong);
   Payload payload(*request->http, request->signer, *request->body);
   if (auto wrong = payload.check_headers()) co_return error_response(*request, *wrong);
   auto writer = request->store->create_writer(payload.length());
@@ -83,13 +87,16 @@ Task<HttpResponse> put_object(S3Request* request) {
 }
 
 Task<HttpResponse> get_object(S3Request* request) {
-  if (request->has("partNumber")) co_return error_response(*request, not_implemented("GetObject with partNumber"));
-  if (request->has("versionId")) co_return error_response(*request, not_implemented("GetObject with versionId"));
+  if (request->has("partNumber"))
+    co_return error_response(*request, not_implemented("GetObject with partNumber"));
+  if (request->has("versionId"))
+    co_return error_response(*request, not_implemented("GetObject with versionId"));
   const auto range = parse_range(request->http->header("range"));
   auto opened = co_await request->store->open_object(request->bucket, request->key,
                                                      conditions_of(*request->http, ""), range);
   if (!opened.ok()) {
-    if (opened.status().code() == StatusCode::kOutOfRange) co_return range_error(*request, opened.status());
+    if (opened.status().code() == StatusCode::kOutOfRange)
+      co_return range_error(*request, opened.status());
     co_return error_response(*request, opened.status());
   }
   HttpResponse response;
@@ -97,18 +104,22 @@ Task<HttpResponse> get_object(S3Request* request) {
   response.content_length = opened->range.length;
   if (range) {
     response.status = 206;
-    response.headers.emplace_back("Content-Range", "bytes " + std::to_string(opened->range.offset) + "-" +
-                                                       std::to_string(opened->range.offset + opened->range.length - 1) +
-                                                       "/" + std::to_string(opened->stat.attributes.size()));
+    response.headers.emplace_back(
+        "Content-Range", "bytes " + std::to_string(opened->range.offset) + "-" +
+                             std::to_string(opened->range.offset + opened->range.length - 1) + "/" +
+                             std::to_string(opened->stat.attributes.size()));
   }
   response.stream = std::make_unique<ObjectBody>(std::move(opened->reader));
   co_return response;
 }
 
 Task<HttpResponse> head_object(S3Request* request) {
-  if (request->has("partNumber")) co_return error_response(*request, not_implemented("HeadObject with partNumber"));
-  if (request->has("versionId")) co_return error_response(*request, not_implemented("HeadObject with versionId"));
-  auto stat = co_await request->store->head_object(request->bucket, request->key, conditions_of(*request->http, ""));
+  if (request->has("partNumber"))
+    co_return error_response(*request, not_implemented("HeadObject with partNumber"));
+  if (request->has("versionId"))
+    co_return error_response(*request, not_implemented("HeadObject with versionId"));
+  auto stat = co_await request->store->head_object(request->bucket, request->key,
+                                                   conditions_of(*request->http, ""));
   if (!stat.ok()) co_return error_response(*request, stat.status());
   HttpResponse response;
   add_object_headers(*request, *stat, &response);
@@ -118,7 +129,8 @@ Task<HttpResponse> head_object(S3Request* request) {
 }
 
 Task<HttpResponse> delete_object(S3Request* request) {
-  if (request->has("versionId")) co_return error_response(*request, not_implemented("DeleteObject with versionId"));
+  if (request->has("versionId"))
+    co_return error_response(*request, not_implemented("DeleteObject with versionId"));
   std::vector<std::string> keys{request->key};
   auto statuses = co_await request->store->delete_objects(request->bucket, std::move(keys),
                                                           conditions_of(*request->http, ""));
@@ -135,19 +147,23 @@ Task<HttpResponse> delete_objects(S3Request* request) {
   if (error) co_return error_response(*request, *error);
   const auto document = parse_xml(*text);
   if (!document.ok() || document->name != "Delete") {
-    co_return error_response(*request, s3_error(400, "MalformedXML", document.ok() ? "expected Delete" : document.status().message()));
+    co_return error_response(
+        *request, s3_error(400, "MalformedXML",
+                           document.ok() ? "expected Delete" : document.status().message()));
   }
   const bool quiet = document->child_text("Quiet") == "true";
   std::vector<std::string> keys;
   for (const XmlElement& child : document->children) {
     if (child.name != "Object") continue;
-    if (child.child("VersionId") != nullptr) co_return error_response(*request, not_implemented("DeleteObjects with VersionId"));
+    if (child.child("VersionId") != nullptr)
+      co_return error_response(*request, not_implemented("DeleteObjects with VersionId"));
     keys.push_back(child.child_text("Key"));
   }
   if (keys.empty() || keys.size() > kMaxDeleteKeys) {
     co_return error_response(*request, s3_error(400, "MalformedXML", "1 to 1000 objects at once"));
   }
-  auto statuses = co_await request->store->delete_objects(request->bucket, keys, proto::Conditions());
+  auto statuses =
+      co_await request->store->delete_objects(request->bucket, keys, proto::Conditions());
   if (!statuses.ok()) co_return error_response(*request, statuses.status());
   XmlWriter xml;
   xml.begin_root("DeleteResult");
@@ -171,9 +187,11 @@ Task<HttpResponse> delete_objects(S3Request* request) {
 }
 
 Task<HttpResponse> copy_object(S3Request* request) {
-  if (auto unsupported = check_unsupported(*request->http)) co_return error_response(*request, *unsupported);
+  if (auto unsupported = check_unsupported(*request->http))
+    co_return error_response(*request, *unsupported);
   proto::CopyObject copy;
-  if (auto wrong = read_copy_source(*request->http, copy.mutable_source_bucket(), copy.mutable_source_key())) {
+  if (auto wrong = read_copy_source(*request->http, copy.mutable_source_bucket(),
+                                    copy.mutable_source_key())) {
     co_return error_response(*request, *wrong);
   }
   copy.set_bucket(request->bucket);
@@ -183,15 +201,19 @@ Task<HttpResponse> copy_object(S3Request* request) {
   *copy.mutable_owner() = request->owner();
   const std::string& directive = request->http->header("x-amz-metadata-directive");
   if (!directive.empty() && directive != "COPY" && directive != "REPLACE") {
-    co_return error_response(*request, s3_error(400, "InvalidArgument", "x-amz-metadata-directive must be COPY or REPLACE"));
+    co_return error_response(
+        *request,
+        s3_error(400, "InvalidArgument", "x-amz-metadata-directive must be COPY or REPLACE"));
   }
   copy.set_replace_metadata(directive == "REPLACE");
   if (copy.replace_metadata()) {
-    if (auto wrong = read_metadata(*request->http, copy.mutable_object())) co_return error_response(*request, *wrong);
+    if (auto wrong = read_metadata(*request->http, copy.mutable_object()))
+      co_return error_response(*request, *wrong);
   } else if (copy.source_bucket() == copy.bucket() && copy.source_key() == copy.key()) {
-    co_return error_response(*request, s3_error(400, "InvalidRequest",
-                                                "This copy request is illegal because it is trying to copy an object to "
-                                                "itself without changing the object's metadata."));
+    co_return error_response(
+        *request, s3_error(400, "InvalidRequest",
+                           "This copy request is illegal because it is trying to copy an object to "
+                           "itself without changing the object's metadata."));
   }
   auto copied = co_await request->store->copy_object(std::move(copy));
   if (!copied.ok()) co_return error_response(*request, copied.status());

@@ -11,8 +11,9 @@ namespace shoal::s3compat {
 namespace {
 
 // Content headers that are kept with an object and given back.
-constexpr std::array<std::string_view, 6> kKeptHeaders{"content-type",     "content-encoding", "content-disposition",
-                                                       "content-language", "cache-control",    "expires"};
+constexpr std::array<std::string_view, 6> kKeptHeaders{"content-type",        "content-encoding",
+                                                       "content-disposition", "content-language",
+                                                       "cache-control",       "expires"};
 constexpr std::string_view kUserPrefix = "x-amz-meta-";
 
 std::string format_time(std::int64_t ns, const char* format) {
@@ -92,7 +93,8 @@ std::string http_time(std::int64_t ns) { return format_time(ns, "%a, %d %b %Y %H
 
 std::optional<std::int64_t> parse_http_time(const std::string& text) {
   std::tm utc{};
-  for (const char* format : {"%a, %d %b %Y %H:%M:%S GMT", "%Y-%m-%dT%H:%M:%SZ", "%A, %d-%b-%y %H:%M:%S GMT"}) {
+  for (const char* format :
+       {"%a, %d %b %Y %H:%M:%S GMT", "%Y-%m-%dT%H:%M:%SZ", "%A, %d-%b-%y %H:%M:%S GMT"}) {
     utc = {};
     const char* end = strptime(text.c_str(), format, &utc);
     if (end != nullptr && *end == '\0') return timegm(&utc) * std::int64_t{1'000'000'000};
@@ -138,7 +140,8 @@ std::optional<S3Error> read_metadata(const HttpRequest& request, proto::ObjectMe
     }
   }
   if (user_bytes > kMaxUserMetadataBytes) {
-    return s3_error(400, "MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size.");
+    return s3_error(400, "MetadataTooLarge",
+                    "Your metadata headers exceed the maximum allowed metadata size.");
   }
   return std::nullopt;
 }
@@ -148,15 +151,18 @@ std::optional<S3Error> check_unsupported(const HttpRequest& request) {
     if (name == "x-amz-acl" && value != "private") return not_implemented("x-amz-acl " + value);
     if (name.starts_with("x-amz-grant-")) return not_implemented(name);
     if (name.starts_with("x-amz-server-side-encryption")) return not_implemented(name);
-    if (name == "x-amz-storage-class" && value != "STANDARD") return not_implemented("x-amz-storage-class " + value);
-    if (name == "x-amz-tagging" || name.starts_with("x-amz-object-lock-") || name == "x-amz-website-redirect-location") {
+    if (name == "x-amz-storage-class" && value != "STANDARD")
+      return not_implemented("x-amz-storage-class " + value);
+    if (name == "x-amz-tagging" || name.starts_with("x-amz-object-lock-") ||
+        name == "x-amz-website-redirect-location") {
       return not_implemented(name);
     }
   }
   return std::nullopt;
 }
 
-void add_object_headers(const S3Request& request, const client::ObjectStat& stat, HttpResponse* response) {
+void add_object_headers(const S3Request& request, const client::ObjectStat& stat,
+                        HttpResponse* response) {
   const proto::ObjectMeta& object = stat.object;
   response->headers.emplace_back("ETag", quoted(object.etag()));
   response->headers.emplace_back("Last-Modified", http_time(object.last_modified_ns()));
@@ -178,14 +184,16 @@ void add_object_headers(const S3Request& request, const client::ObjectStat& stat
     response->headers.emplace_back(std::string(kUserPrefix) + name, value);
   }
   if (request.http->header("x-amz-checksum-mode") == "ENABLED") {
-    for (const auto& [kind, value] : object.checksums()) response->headers.emplace_back("x-amz-checksum-" + kind, value);
+    for (const auto& [kind, value] : object.checksums())
+      response->headers.emplace_back("x-amz-checksum-" + kind, value);
   }
 }
 
 Task<Result<std::string>> read_text_body(const S3Request* request, std::optional<S3Error>* error) {
   Payload payload(*request->http, request->signer, *request->body);
   *error = payload.check_headers();
-  if (!*error && payload.length() > kMaxXmlBytes) *error = s3_error(400, "MaxMessageLengthExceeded", "Your request was too big.");
+  if (!*error && payload.length() > kMaxXmlBytes)
+    *error = s3_error(400, "MaxMessageLengthExceeded", "Your request was too big.");
   std::string text;
   while (!*error) {
     const Buffer piece = co_await payload.next();
@@ -197,10 +205,12 @@ Task<Result<std::string>> read_text_body(const S3Request* request, std::optional
   co_return text;
 }
 
-std::optional<S3Error> read_copy_source(const HttpRequest& request, std::string* bucket, std::string* key) {
+std::optional<S3Error> read_copy_source(const HttpRequest& request, std::string* bucket,
+                                        std::string* key) {
   std::string source = request.header("x-amz-copy-source");
   if (const std::size_t question = source.find('?'); question != std::string::npos) {
-    if (source.find("versionId", question) != std::string::npos) return not_implemented("a versionId in the copy source");
+    if (source.find("versionId", question) != std::string::npos)
+      return not_implemented("a versionId in the copy source");
     source.resize(question);
   }
   const auto decoded = percent_decode(source, false);

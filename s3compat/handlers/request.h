@@ -49,11 +49,13 @@ std::optional<S3Error> read_metadata(const HttpRequest& request, proto::ObjectMe
 // Headers of the request that ask for what is not there.
 std::optional<S3Error> check_unsupported(const HttpRequest& request);
 // The headers of GET and HEAD.
-void add_object_headers(const S3Request& request, const client::ObjectStat& stat, HttpResponse* response);
+void add_object_headers(const S3Request& request, const client::ObjectStat& stat,
+                        HttpResponse* response);
 // The whole, verified body of a request that carries XML; bounded.
 Task<Result<std::string>> read_text_body(const S3Request* request, std::optional<S3Error>* error);
 // "/bucket/key?versionId=..." of x-amz-copy-source. Errors as AWS has them.
-std::optional<S3Error> read_copy_source(const HttpRequest& request, std::string* bucket, std::string* key);
+std::optional<S3Error> read_copy_source(const HttpRequest& request, std::string* bucket,
+                                        std::string* key);
 
 // One handler per operation.
 Task<HttpResponse> list_buckets(S3Request* request);

@@ -25,18 +25,23 @@ constexpr std::size_t kScratchBytes = 64 * 1024;
 
 const std::string kNothing;
 
-Duration body_time(std::uint64_t bytes) { return kBodyGrace + std::chrono::seconds(bytes / kMinBytesPerSecond); }
+Duration body_time(std::uint64_t bytes) {
+  return kBodyGrace + std::chrono::seconds(bytes / kMinBytesPerSecond);
+}
 
 Result<sockaddr_storage> resolve(const std::string& address, socklen_t* length) {
   const std::size_t colon = address.rfind(':');
-  if (colon == std::string::npos) return InvalidArgumentError("address " + address + ": expected HOST:PORT");
+  if (colon == std::string::npos)
+    return InvalidArgumentError("address " + address + ": expected HOST:PORT");
   std::string host = address.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+    host = host.substr(1, host.size() - 2);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  const int err = getaddrinfo(host.empty() ? nullptr : host.c_str(), address.c_str() + colon + 1, &hints, &found);
+  const int err = getaddrinfo(host.empty() ? nullptr : host.c_str(), address.c_str() + colon + 1,
+                              &hints, &found);
   if (err != 0) return InvalidArgumentError("address " + address + ": " + gai_strerror(err));
   sockaddr_storage out{};
   std::memcpy(&out, found->ai_addr, found->ai_addrlen);
@@ -55,7 +60,8 @@ const std::string& HttpRequest::header(std::string_view name) const {
 }
 
 bool HttpRequest::has_header(std::string_view name) const {
-  return std::any_of(headers.begin(), headers.end(), [&](const auto& field) { return field.first == name; });
+  return std::any_of(headers.begin(), headers.end(),
+                     [&](const auto& field) { return field.first == name; });
 }
 
 struct HttpServer::Connection {
@@ -83,7 +89,8 @@ class HttpServer::BodyReader final : public RequestBody {
 
   Task<Result<Buffer>> next() override {
     if (std::exchange(wants_continue_, false)) {
-      const bool sent = co_await server_.send_all(&connection_, "HTTP/1.1 100 Continue\r\n\r\n", {});
+      const bool sent =
+          co_await server_.send_all(&connection_, "HTTP/1.1 100 Continue\r\n\r\n", {});
       if (!sent) co_return gone();
     }
     if (remaining_ == 0) co_return Buffer();
@@ -94,7 +101,8 @@ class HttpServer::BodyReader final : public RequestBody {
     std::memcpy(piece.mutable_data(), connection_.input.data(), have);
     connection_.input.erase(0, have);
     while (have < wanted) {
-      const long n = co_await server_.receive(&connection_, piece.mutable_data() + have, wanted - have);
+      const long n =
+          co_await server_.receive(&connection_, piece.mutable_data() + have, wanted - have);
       if (n <= 0) break;
       have += static_cast<std::size_t>(n);
     }
@@ -129,8 +137,9 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(EventLoop& loop, const st
   sockaddr_storage bound{};
   socklen_t bound_length = sizeof bound;
   getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &bound_length);
-  const std::uint16_t port = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
-                                                               : reinterpret_cast<sockaddr_in&>(bound).sin_port);
+  const std::uint16_t port =
+      ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
+                                        : reinterpret_cast<sockaddr_in&>(bound).sin_port);
   return std::unique_ptr<HttpServer>(new HttpServer(loop, fd, port, std::move(handler)));
 }
 
@@ -179,8 +188,9 @@ void HttpServer::accept_ready() {
     connection->fd = fd;
     connection->deadline = loop_.now() + kIdleTimeout;
     // Edge-triggered, once for the life of the connection: whoever waits tries again.
-    const Status watched = loop_.watch(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                                       [raw = connection.get()](std::uint32_t) { raw->ready.notify_all(); });
+    const Status watched =
+        loop_.watch(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                    [raw = connection.get()](std::uint32_t) { raw->ready.notify_all(); });
     if (!watched.ok()) continue;
     connections_.insert(connection.get());
     scope_.spawn(serve(std::move(connection)));
@@ -222,7 +232,8 @@ Task<bool> HttpServer::serve_one(Connection* connection) {
     const auto skipped = co_await body.next();
     if (!skipped.ok()) co_return false;
   }
-  const std::uint64_t size = response.stream != nullptr ? response.content_length : response.body.size();
+  const std::uint64_t size =
+      response.stream != nullptr ? response.content_length : response.body.size();
   connection->deadline = loop_.now() + body_time(size);
   co_return co_await send_response(connection, &response, keep_alive);
 }
@@ -272,8 +283,8 @@ Task<void> HttpServer::refuse(Connection* connection, int status) {
   const std::string_view code = status == 411   ? "MissingContentLength"
                                 : status == 431 ? "RequestHeaderSectionTooLarge"
                                                 : "BadRequest";
-  response.body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>" + std::string(code) + "</Code><Message>" +
-                  std::string(reason_of(status)) + "</Message></Error>";
+  response.body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>" + std::string(code) +
+                  "</Code><Message>" + std::string(reason_of(status)) + "</Message></Error>";
   connection->deadline = loop_.now() + kHeadTimeout;
   co_await send_response(connection, &response, false);
   // Closing with unread bytes would reset the connection and take the answer with it.
@@ -328,13 +339,16 @@ Task<bool> HttpServer::send_all(Connection* connection, std::string_view head, B
   co_return !connection->cut;
 }
 
-Task<bool> HttpServer::send_response(Connection* connection, HttpResponse* response, bool keep_alive) {
+Task<bool> HttpServer::send_response(Connection* connection, HttpResponse* response,
+                                     bool keep_alive) {
   const bool bodiless = response->head_only || response->status == 204 || response->status == 304;
-  const std::uint64_t length =
-      response->stream != nullptr || response->head_only ? response->content_length : response->body.size();
+  const std::uint64_t length = response->stream != nullptr || response->head_only
+                                   ? response->content_length
+                                   : response->body.size();
   std::string head = "HTTP/1.1 " + std::to_string(response->status) + " ";
   head.append(reason_of(response->status)).append("\r\n");
-  for (const auto& [name, value] : response->headers) head.append(name).append(": ").append(value).append("\r\n");
+  for (const auto& [name, value] : response->headers)
+    head.append(name).append(": ").append(value).append("\r\n");
   if (response->status != 204 && response->status != 304) {
     head.append("Content-Length: ").append(std::to_string(length)).append("\r\n");
   }
@@ -343,14 +357,15 @@ Task<bool> HttpServer::send_response(Connection* connection, HttpResponse* respo
   if (bodiless || response->stream == nullptr) {
     if (!bodiless) head.append(response->body);
     const bool sent = co_await send_all(connection, head, {});
-    co_return sent && keep_alive;
+    co_return sent&& keep_alive;
   }
   std::uint64_t sent = 0;
   while (sent < length) {
     auto piece = co_await response->stream->next();
     if (!piece.ok() || piece->empty()) {
-      log_error("s3", "a response was cut short",
-                {{"status", piece.ok() ? IoError("fewer bytes than the object has") : piece.status()}});
+      log_error(
+          "s3", "a response was cut short",
+          {{"status", piece.ok() ? IoError("fewer bytes than the object has") : piece.status()}});
       co_return false;
     }
     sent += piece->size();

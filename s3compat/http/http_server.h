@@ -1,6 +1,7 @@
-// HttpServer: HTTP/1.1 on event loops, one coroutine a connection. Boost.Beast parses request heads (sans-IO, in one
-// .cc); sockets, time-outs and bounds are here, because a library with a thread for each connection cannot bound them
-// (docs/adr/0001-http-front.md). An idle connection holds no buffer.
+// HttpServer: HTTP/1.1 on event loops, one coroutine a connection. Boost.Beast parses request heads
+// (sans-IO, in one .cc); sockets, time-outs and bounds are here, because a library with a thread
+// for each connection cannot bound them (docs/adr/0001-http-front.md). An idle connection holds no
+// buffer.
 #pragma once
 
 #include <functional>
@@ -20,8 +21,8 @@ namespace shoal::s3compat {
 
 struct HttpRequest {
   std::string method;
-  std::string path;   // as sent, percent-encoded
-  std::string query;  // as sent, without '?'
+  std::string path;                                          // as sent, percent-encoded
+  std::string query;                                         // as sent, without '?'
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case, in order
   std::uint64_t content_length = 0;
   bool has_length = false;
@@ -36,8 +37,8 @@ struct HttpRequest {
 class RequestBody {
  public:
   virtual ~RequestBody() = default;
-  // The next piece, page-aligned, at most 1 MiB; empty at the end. Errors: kCancelled when the client went or is too
-  // slow: nothing can be answered then.
+  // The next piece, page-aligned, at most 1 MiB; empty at the end. Errors: kCancelled when the
+  // client went or is too slow: nothing can be answered then.
   virtual Task<Result<Buffer>> next() = 0;
   virtual std::uint64_t remaining() const = 0;
 };
@@ -59,12 +60,15 @@ struct HttpResponse {
   bool head_only = false;                // a HEAD: no body is sent
 };
 
-using HttpHandler = std::function<Task<HttpResponse>(const HttpRequest* request, RequestBody* body)>;
+using HttpHandler =
+    std::function<Task<HttpResponse>(const HttpRequest* request, RequestBody* body)>;
 
 class HttpServer {
  public:
-  // Listens on host:port (port 0: any) on `loop`. Errors: kBusy "address in use" naming it, kInvalidArgument.
-  static Result<std::unique_ptr<HttpServer>> listen(EventLoop& loop, const std::string& address, HttpHandler handler);
+  // Listens on host:port (port 0: any) on `loop`. Errors: kBusy "address in use" naming it,
+  // kInvalidArgument.
+  static Result<std::unique_ptr<HttpServer>> listen(EventLoop& loop, const std::string& address,
+                                                    HttpHandler handler);
   ~HttpServer();
   // On the loop: starts to accept; stops, closes all connections and waits for what is under way.
   Status start();

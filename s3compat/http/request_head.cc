@@ -28,7 +28,8 @@ int parse_head(std::string_view head, HttpRequest* request) {
   boost::system::error_code error;
   parser.put(boost::asio::buffer(head.data(), head.size()), error);
   if (error == http::error::header_limit) return 431;
-  if (error && error != http::error::need_more) return error == http::error::bad_version ? 505 : 400;
+  if (error && error != http::error::need_more)
+    return error == http::error::bad_version ? 505 : 400;
   if (!parser.is_header_done()) return 400;
   const auto& message = parser.get();
   if (message.version() != 11 && message.version() != 10) return 505;

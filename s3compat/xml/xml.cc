@@ -22,9 +22,11 @@ struct Parse {
 
 void on_start(void* data, const XML_Char* name, const XML_Char**) {
   auto& parse = *static_cast<Parse*>(data);
-  if (parse.open.size() >= kMaxDepth || ++parse.elements > kMaxElements) return parse.stop("too deep or too long");
+  if (parse.open.size() >= kMaxDepth || ++parse.elements > kMaxElements)
+    return parse.stop("too deep or too long");
   std::string_view plain(name);
-  if (const std::size_t colon = plain.rfind(':'); colon != std::string_view::npos) plain.remove_prefix(colon + 1);
+  if (const std::size_t colon = plain.rfind(':'); colon != std::string_view::npos)
+    plain.remove_prefix(colon + 1);
   XmlElement* element = &parse.root;
   if (!parse.open.empty()) element = &parse.open.back()->children.emplace_back();
   element->name = plain;
@@ -78,16 +80,21 @@ std::string XmlElement::child_text(std::string_view wanted) const {
 
 Result<XmlElement> parse_xml(std::string_view text) {
   Parse parse;
-  const std::unique_ptr<XML_ParserStruct, decltype(&XML_ParserFree)> parser(XML_ParserCreate("UTF-8"), XML_ParserFree);
+  const std::unique_ptr<XML_ParserStruct, decltype(&XML_ParserFree)> parser(
+      XML_ParserCreate("UTF-8"), XML_ParserFree);
   parse.parser = parser.get();
   XML_SetUserData(parser.get(), &parse);
   XML_SetElementHandler(parser.get(), on_start, on_end);
   XML_SetCharacterDataHandler(parser.get(), on_text);
   XML_SetStartDoctypeDeclHandler(parser.get(), on_doctype);
-  // Elements hold pointers to their last child while they are open, and only the innermost one grows.
-  if (XML_Parse(parser.get(), text.data(), static_cast<int>(text.size()), XML_TRUE) != XML_STATUS_OK) {
-    const std::string why = !parse.error.empty() ? parse.error : XML_ErrorString(XML_GetErrorCode(parser.get()));
-    return InvalidArgumentError("line " + std::to_string(XML_GetCurrentLineNumber(parser.get())) + ": " + why);
+  // Elements hold pointers to their last child while they are open, and only the innermost one
+  // grows.
+  if (XML_Parse(parser.get(), text.data(), static_cast<int>(text.size()), XML_TRUE) !=
+      XML_STATUS_OK) {
+    const std::string why =
+        !parse.error.empty() ? parse.error : XML_ErrorString(XML_GetErrorCode(parser.get()));
+    return InvalidArgumentError("line " + std::to_string(XML_GetCurrentLineNumber(parser.get())) +
+                                ": " + why);
   }
   return std::move(parse.root);
 }

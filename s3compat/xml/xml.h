@@ -39,7 +39,8 @@ struct XmlElement {
   std::string child_text(std::string_view wanted) const;
 };
 
-// Parses a document without DTD or entities of its own. Errors: kInvalidArgument with line and cause.
+// Parses a document without DTD or entities of its own. Errors: kInvalidArgument with line and
+// cause.
 Result<XmlElement> parse_xml(std::string_view text);
 
 }  // namespace shoal::s3compat

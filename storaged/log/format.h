@@ -1,11 +1,11 @@
-// The drive's log format: constants and plain records. docs/on-disk-format.md is the document; record_codec is the
-// reader and writer. Little-endian throughout.
+// The drive's log format: constants and plain records. docs/on-disk-format.md is the document;
+// record_codec is the reader and writer. Little-endian throughout.
 //
 //   segment: [header page][batch][batch]...[unused][footer][trailer page]
 //   batch:   [summary: BatchHeader, records, zero padding to a page][payload: whole pages]
 //
-// A batch counts only if its summary's CRC and every payload page's CRC hold, so one contiguous durable write makes it
-// durable without an order between summary and payload.
+// A batch counts only if its summary's CRC and every payload page's CRC hold, so one contiguous
+// durable write makes it durable without an order between summary and payload.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +26,8 @@ inline constexpr std::uint64_t kTrailerMagic = 0x3130524c52545353;  // "SSTRLR01
 
 using Uuid = std::array<std::uint8_t, 16>;
 
-// First page of a segment. The generation tells this life of the file from earlier ones, whose batches may still lie
-// behind the tail.
+// First page of a segment. The generation tells this life of the file from earlier ones, whose
+// batches may still lie behind the tail.
 struct SegmentHeader {
   std::uint64_t magic;
   std::uint32_t format_version;
@@ -46,13 +46,14 @@ struct BatchHeader {
   std::uint32_t format_version;
   std::uint32_t crc;  // of the whole summary with crc = 0: a torn or flipped summary
   Uuid drive_uuid;
-  std::uint32_t segment_id;      // a write that went to another place
-  std::uint32_t summary_bytes;   // used ones; pages are rounded up
-  std::uint64_t generation;      // a batch of an earlier life of the segment
-  std::uint64_t lsn;             // position in the drive's log; grows
+  std::uint32_t segment_id;     // a write that went to another place
+  std::uint32_t summary_bytes;  // used ones; pages are rounded up
+  std::uint64_t generation;     // a batch of an earlier life of the segment
+  std::uint64_t lsn;            // position in the drive's log; grows
   std::uint32_t payload_pages;
   std::uint32_t record_count;
-  std::uint32_t previous_crc;    // crc of the batch before in this segment: a lost batch in the middle
+  std::uint32_t
+      previous_crc;  // crc of the batch before in this segment: a lost batch in the middle
   BatchKind kind;
 };
 static_assert(sizeof(BatchHeader) == 72 && offsetof(BatchHeader, previous_crc) == 64);
@@ -79,12 +80,13 @@ enum class RecordType : std::uint8_t {
 // One decoded record of a summary.
 struct Record {
   RecordType type = RecordType::kFragment;
-  std::uint64_t lsn = 0;                 // of its batch; kept in footers
-  FragmentKey key;                       // kDeletePack and kSealPack: the pack only
-  RowShape shape;                        // fragments
-  std::uint32_t payload_page = 0;        // in the segment
+  std::uint64_t lsn = 0;           // of its batch; kept in footers
+  FragmentKey key;                 // kDeletePack and kSealPack: the pack only
+  RowShape shape;                  // fragments
+  std::uint32_t payload_page = 0;  // in the segment
   std::uint32_t payload_bytes = 0;
-  std::uint32_t batch_page = 0;          // where its batch begins, and how long the summary is: kept in footers,
+  std::uint32_t batch_page =
+      0;  // where its batch begins, and how long the summary is: kept in footers,
   std::uint32_t summary_pages = 0;       // so that CRCs and directory can be read from there
   std::uint64_t seal_epoch = 0;          // kSealPack
   std::vector<std::uint32_t> page_crcs;  // fragments; empty in footers

@@ -31,7 +31,9 @@ class Cursor {
     return value;
   }
   // Whether `count` items of `size` bytes are there.
-  bool holds(std::uint64_t count, std::size_t size) const { return !failed_ && count <= bytes_.size() / size; }
+  bool holds(std::uint64_t count, std::size_t size) const {
+    return !failed_ && count <= bytes_.size() / size;
+  }
   bool failed() const { return failed_; }
 
  private:
@@ -39,7 +41,7 @@ class Cursor {
   bool failed_ = false;
 };
 
-constexpr std::size_t kFixedBytes = 64;      // generous bound of a record's fixed part
+constexpr std::size_t kFixedBytes = 64;  // generous bound of a record's fixed part
 constexpr std::size_t kDirectoryEntryBytes = 29;
 
 void append_fragment(std::string* out, const Record& record, bool footer) {
@@ -78,7 +80,8 @@ Status parse_fragment(Cursor& in, Record* record, bool footer) {
   record->shape.code.matrix = in.take<MatrixId>();
   record->shape.lease_epoch = in.take<std::uint64_t>();
   RETURN_IF_ERROR(validate(record->shape.code));
-  for (std::size_t c = 0; c < record->shape.code.k; ++c) record->shape.heights[c] = in.take<std::uint32_t>();
+  for (std::size_t c = 0; c < record->shape.code.k; ++c)
+    record->shape.heights[c] = in.take<std::uint32_t>();
   RETURN_IF_ERROR(validate(record->shape));
   record->payload_page = in.take<std::uint32_t>();
   record->payload_bytes = in.take<std::uint32_t>();
@@ -95,7 +98,8 @@ Status parse_fragment(Cursor& in, Record* record, bool footer) {
   if (!in.holds(crcs, 4)) return CorruptionError("more page CRCs than bytes");
   for (std::uint32_t i = 0; i < crcs; ++i) record->page_crcs.push_back(in.take<std::uint32_t>());
   const auto objects = in.take<std::uint32_t>();
-  if (!in.holds(objects, kDirectoryEntryBytes)) return CorruptionError("more directory entries than bytes");
+  if (!in.holds(objects, kDirectoryEntryBytes))
+    return CorruptionError("more directory entries than bytes");
   for (std::uint32_t i = 0; i < objects; ++i) {
     RowObject object;
     object.inode = InodeId(in.take<std::uint64_t>());
@@ -131,7 +135,8 @@ void append_record(std::string* summary, const Record& record, bool footer) {
   }
 }
 
-Result<std::vector<Record>> parse_records(std::string_view bytes, std::uint32_t count, bool footer) {
+Result<std::vector<Record>> parse_records(std::string_view bytes, std::uint32_t count,
+                                          bool footer) {
   std::vector<Record> records;
   Cursor in(bytes);
   for (std::uint32_t i = 0; i < count; ++i) {
@@ -146,7 +151,8 @@ Result<std::vector<Record>> parse_records(std::string_view bytes, std::uint32_t 
       case RecordType::kDeleteRows: {
         const auto rows = in.take<std::uint32_t>();
         if (!in.holds(rows, 4)) parsed = CorruptionError("more rows than bytes");
-        for (std::uint32_t r = 0; parsed.ok() && r < rows; ++r) record.rows.push_back(in.take<std::uint32_t>());
+        for (std::uint32_t r = 0; parsed.ok() && r < rows; ++r)
+          record.rows.push_back(in.take<std::uint32_t>());
         break;
       }
       case RecordType::kSealPack: record.seal_epoch = in.take<std::uint64_t>(); break;
@@ -154,7 +160,8 @@ Result<std::vector<Record>> parse_records(std::string_view bytes, std::uint32_t 
     }
     if (parsed.ok() && in.failed()) parsed = CorruptionError("cut short");
     if (!parsed.ok()) {
-      return CorruptionError("record " + std::to_string(i) + " of " + std::to_string(count) + ": " + parsed.message());
+      return CorruptionError("record " + std::to_string(i) + " of " + std::to_string(count) + ": " +
+                             parsed.message());
     }
     records.push_back(std::move(record));
   }
@@ -174,26 +181,29 @@ Buffer finish_summary(BatchHeader header, std::string records) {
   return summary;
 }
 
-Result<BatchView> peek_batch(std::span<const std::byte> first_page, const Uuid& drive_uuid, std::uint32_t segment_id,
-                             std::uint64_t generation) {
+Result<BatchView> peek_batch(std::span<const std::byte> first_page, const Uuid& drive_uuid,
+                             std::uint32_t segment_id, std::uint64_t generation) {
   BatchView view{};
   if (first_page.size() < sizeof view.header) return NotFoundError("no batch");
   std::memcpy(&view.header, first_page.data(), sizeof view.header);
   const BatchHeader& header = view.header;
-  if (header.magic != kBatchMagic || header.drive_uuid != drive_uuid || header.segment_id != segment_id ||
-      header.generation != generation) {
+  if (header.magic != kBatchMagic || header.drive_uuid != drive_uuid ||
+      header.segment_id != segment_id || header.generation != generation) {
     return NotFoundError("no batch");
   }
   if (header.format_version > kFormatVersion) {
     return NotSupportedError("a batch of format version " + std::to_string(header.format_version) +
-                             ", newer than this program knows (" + std::to_string(kFormatVersion) + ")");
+                             ", newer than this program knows (" + std::to_string(kFormatVersion) +
+                             ")");
   }
-  if (header.summary_bytes < sizeof header) return CorruptionError("a summary shorter than its header");
+  if (header.summary_bytes < sizeof header)
+    return CorruptionError("a summary shorter than its header");
   view.summary_pages = pages_of(header.summary_bytes);
   return view;
 }
 
-Result<std::vector<Record>> parse_summary(std::span<const std::byte> summary, const BatchView& view) {
+Result<std::vector<Record>> parse_summary(std::span<const std::byte> summary,
+                                          const BatchView& view) {
   const std::size_t used = view.header.summary_bytes;
   if (summary.size() < used) return CorruptionError("a summary that is cut short");
   BatchHeader clean = view.header;
@@ -201,7 +211,8 @@ Result<std::vector<Record>> parse_summary(std::span<const std::byte> summary, co
   std::uint32_t crc = crc32c(std::as_bytes(std::span(&clean, 1)));
   crc = crc32c(summary.subspan(sizeof clean, used - sizeof clean), crc);
   if (crc != view.header.crc) return CorruptionError("a summary whose CRC does not match");
-  const std::string_view records(reinterpret_cast<const char*>(summary.data()) + sizeof clean, used - sizeof clean);
+  const std::string_view records(reinterpret_cast<const char*>(summary.data()) + sizeof clean,
+                                 used - sizeof clean);
   return parse_records(records, view.header.record_count, view.header.kind == BatchKind::kFooter);
 }
 

@@ -19,15 +19,18 @@ std::uint32_t crc_of(Superblock block) {
   return crc32c(std::as_bytes(std::span(&block, 1)));
 }
 
-Status check_identity(const Superblock& block, const DriveIdentity& expected, const std::string& where) {
+Status check_identity(const Superblock& block, const DriveIdentity& expected,
+                      const std::string& where) {
   if (format_uuid(block.cluster_uuid) != expected.cluster_uuid) {
-    return InvalidArgumentError(where + " belongs to cluster " + format_uuid(block.cluster_uuid) + ", not to " +
-                                expected.cluster_uuid);
+    return InvalidArgumentError(where + " belongs to cluster " + format_uuid(block.cluster_uuid) +
+                                ", not to " + expected.cluster_uuid);
   }
-  if (format_uuid(block.drive_uuid) != expected.drive_uuid || block.drive_id != expected.drive.value()) {
+  if (format_uuid(block.drive_uuid) != expected.drive_uuid ||
+      block.drive_id != expected.drive.value()) {
     return InvalidArgumentError(where + " is drive " + std::to_string(block.drive_id) + " (" +
-                                format_uuid(block.drive_uuid) + "), expected drive " + expected.drive.to_string() +
-                                " (" + expected.drive_uuid + "): was it swapped?");
+                                format_uuid(block.drive_uuid) + "), expected drive " +
+                                expected.drive.to_string() + " (" + expected.drive_uuid +
+                                "): was it swapped?");
   }
   return OkStatus();
 }
@@ -58,7 +61,8 @@ Task<Result<bool>> is_formatted(BlockDirectory& directory) {
   co_return std::find(names->begin(), names->end(), kName) != names->end();
 }
 
-Task<Status> format_drive(BlockDirectory& directory, DriveIdentity identity, std::uint64_t segment_bytes) {
+Task<Status> format_drive(BlockDirectory& directory, DriveIdentity identity,
+                          std::uint64_t segment_bytes) {
   Superblock block{};
   block.magic = kMagic;
   block.format_version = kFormatVersion;
@@ -67,7 +71,8 @@ Task<Status> format_drive(BlockDirectory& directory, DriveIdentity identity, std
   block.drive_id = identity.drive.value();
   block.segment_bytes = segment_bytes;
   block.crc = crc_of(block);
-  // Under another name until it is whole, so that a crash leaves either no superblock or a good one.
+  // Under another name until it is whole, so that a crash leaves either no superblock or a good
+  // one.
   const std::string temporary = std::string(kName) + ".new";
   const Status removed = co_await directory.remove(temporary);
   if (!removed.ok() && removed.code() != StatusCode::kNotFound) co_return removed;
@@ -91,15 +96,17 @@ Task<Result<Superblock>> read_superblock(BlockDirectory& directory, DriveIdentit
     if (device.status().code() != StatusCode::kNotFound) co_return device.status();
     co_return NotFoundError(where + " is not formatted: it has no superblock");
   }
-  auto pages = co_await (*device)->read(0, std::min<std::uint64_t>((*device)->size_bytes(), kCopies * kPageSize));
+  auto pages = co_await (*device)->read(
+      0, std::min<std::uint64_t>((*device)->size_bytes(), kCopies * kPageSize));
   if (!pages.ok()) co_return pages.status();
   for (std::size_t at = 0; at + sizeof(Superblock) <= pages->size(); at += kPageSize) {
     Superblock block{};
     std::memcpy(&block, pages->data() + at, sizeof block);
     if (block.magic != kMagic || block.crc != crc_of(block)) continue;
     if (block.format_version > kFormatVersion) {
-      co_return NotSupportedError(where + " is of format version " + std::to_string(block.format_version) +
-                                  ", newer than this program knows (" + std::to_string(kFormatVersion) + ")");
+      co_return NotSupportedError(
+          where + " is of format version " + std::to_string(block.format_version) +
+          ", newer than this program knows (" + std::to_string(kFormatVersion) + ")");
     }
     if ((block.incompat_features & ~kKnownIncompat) != 0) {
       co_return NotSupportedError(where + " uses features that this program does not know (bits " +

@@ -1,4 +1,5 @@
-// The drive's operations. Writing the log, cleaning it and rebuilding the index have files of their own.
+// The drive's operations. Writing the log, cleaning it and rebuilding the index have files of their
+// own.
 #include "storaged/store/drive.h"
 
 #include <algorithm>
@@ -12,26 +13,32 @@ namespace shoal::storaged {
 namespace {
 
 std::string describe(const FragmentKey& key) {
-  return "fragment " + key.pack.to_string() + "/" + std::to_string(key.row) + "/" + std::to_string(key.column);
+  return "fragment " + key.pack.to_string() + "/" + std::to_string(key.row) + "/" +
+         std::to_string(key.column);
 }
 
 Status validate_request(const WriteFragmentRequest& request) {
   RETURN_IF_ERROR(validate(request.shape));
   if (request.key.column >= request.shape.code.width()) {
-    return InvalidArgumentError(describe(request.key) + ": no such column in a " + to_string(request.shape.code) + " row");
+    return InvalidArgumentError(describe(request.key) + ": no such column in a " +
+                                to_string(request.shape.code) + " row");
   }
   const std::size_t size = total_size(request.payload);
   if (size == 0 || size != request.shape.height(request.key.column)) {
-    return InvalidArgumentError(describe(request.key) + ": " + std::to_string(size) + " bytes for a column of " +
+    return InvalidArgumentError(describe(request.key) + ": " + std::to_string(size) +
+                                " bytes for a column of " +
                                 std::to_string(request.shape.height(request.key.column)));
   }
-  if (request.page_crcs.size() != pages_of(size) || request.directory.size() > kMaxDirectoryEntries) {
-    return InvalidArgumentError(describe(request.key) + ": wrong number of page CRCs or directory entries");
+  if (request.page_crcs.size() != pages_of(size) ||
+      request.directory.size() > kMaxDirectoryEntries) {
+    return InvalidArgumentError(describe(request.key) +
+                                ": wrong number of page CRCs or directory entries");
   }
   return OkStatus();
 }
 
-Status verify_payload(const FragmentKey& key, const BufferList& payload, const std::vector<std::uint32_t>& crcs) {
+Status verify_payload(const FragmentKey& key, const BufferList& payload,
+                      const std::vector<std::uint32_t>& crcs) {
   std::uint32_t crc = 0;
   std::size_t in_page = 0;
   std::size_t page = 0;
@@ -42,7 +49,8 @@ Status verify_payload(const FragmentKey& key, const BufferList& payload, const s
       at += n;
       in_page += n;
       if (in_page == kPageSize) {
-        if (crc != crcs[page++]) return CorruptionError(describe(key) + ": the payload does not match its CRCs");
+        if (crc != crcs[page++])
+          return CorruptionError(describe(key) + ": the payload does not match its CRCs");
         crc = 0;
         in_page = 0;
       }
@@ -63,14 +71,15 @@ Drive::Drive(std::unique_ptr<BlockDirectory> directory, DriveOptions options)
 
 Drive::~Drive() { CHECK(closing_ && background_.running() == 0); }
 
-Task<Result<std::unique_ptr<Drive>>> Drive::open(std::unique_ptr<BlockDirectory> directory, DriveOptions options) {
+Task<Result<std::unique_ptr<Drive>>> Drive::open(std::unique_ptr<BlockDirectory> directory,
+                                                 DriveOptions options) {
   std::unique_ptr<Drive> drive(new Drive(std::move(directory), std::move(options)));
   drive->closing_ = true;  // until it is open there is nothing to close
   auto formatted = co_await is_formatted(*drive->directory_);
   if (!formatted.ok()) co_return formatted.status();
   if (!*formatted && drive->options_.format_if_empty) {
-    CO_RETURN_IF_ERROR(
-        co_await format_drive(*drive->directory_, drive->options_.identity, drive->options_.segment_bytes));
+    CO_RETURN_IF_ERROR(co_await format_drive(*drive->directory_, drive->options_.identity,
+                                             drive->options_.segment_bytes));
   }
   auto superblock = co_await read_superblock(*drive->directory_, drive->options_.identity);
   if (!superblock.ok()) co_return superblock.status();
@@ -90,9 +99,13 @@ const Drive::Location* Drive::find(const FragmentKey& key) const {
 }
 
 Status Drive::check_writable(const FragmentKey& key, std::uint64_t lease_epoch) const {
-  if (!failed_.ok()) return failed_.with_context("drive " + options_.identity.drive.to_string() + " takes no writes");
-  if (closing_) return UnavailableError("drive " + options_.identity.drive.to_string() + " is closing");
-  if (deleted_packs_.contains(key.pack)) return FencedError("pack " + key.pack.to_string() + " was deleted");
+  if (!failed_.ok())
+    return failed_.with_context("drive " + options_.identity.drive.to_string() +
+                                " takes no writes");
+  if (closing_)
+    return UnavailableError("drive " + options_.identity.drive.to_string() + " is closing");
+  if (deleted_packs_.contains(key.pack))
+    return FencedError("pack " + key.pack.to_string() + " was deleted");
   const auto rows = deleted_rows_.find(key.pack);
   if (rows != deleted_rows_.end() && rows->second.contains(key.row)) {
     return FencedError(describe(key) + ": its row was deleted");
@@ -129,7 +142,8 @@ Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
   pending.record.page_crcs = std::move(request.page_crcs);
   pending.record.directory = std::move(request.directory);
   pending.payload = std::move(request.payload);
-  const Status written = co_await append(&pending, size >= kLargeFragmentBytes ? kLargeHead : kSmallHead);
+  const Status written =
+      co_await append(&pending, size >= kLargeFragmentBytes ? kLargeHead : kSmallHead);
   queued_bytes_.release(size);
   writing_.erase(key);
   writing_changed_.notify_all();
@@ -141,7 +155,8 @@ Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
 Task<Status> Drive::check_retry(const WriteFragmentRequest& request, Location location) {
   auto record = co_await load_record(request.key, location);
   if (!record.ok()) co_return record.status();
-  if (record->shape == request.shape && record->page_crcs == request.page_crcs) co_return OkStatus();
+  if (record->shape == request.shape && record->page_crcs == request.page_crcs)
+    co_return OkStatus();
   co_return AlreadyExistsError(describe(request.key) + " exists with other content");
 }
 
@@ -165,7 +180,8 @@ Task<Result<Record>> Drive::load_record(FragmentKey key, Location location) {
   maybe_recycle(location.segment);
   if (!bytes.ok()) co_return bytes.status();
   const auto view = peek_batch(bytes->span(), uuid_, segment->id, segment->generation);
-  if (!view.ok()) co_return CorruptionError(describe(key) + ": its summary is gone: " + view.status().message());
+  if (!view.ok())
+    co_return CorruptionError(describe(key) + ": its summary is gone: " + view.status().message());
   auto records = parse_summary(bytes->span(), *view);
   if (!records.ok()) co_return records.status().with_context(describe(key));
   for (Record& record : *records) {
@@ -174,12 +190,15 @@ Task<Result<Record>> Drive::load_record(FragmentKey key, Location location) {
   co_return CorruptionError(describe(key) + " is not in the summary that the index names");
 }
 
-Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> Drive::page_crcs(FragmentKey key, Location location) {
-  if (const auto cached = crc_cache_.find(key); cached != crc_cache_.end()) co_return cached->second;
+Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> Drive::page_crcs(
+    FragmentKey key, Location location) {
+  if (const auto cached = crc_cache_.find(key); cached != crc_cache_.end())
+    co_return cached->second;
   auto record = co_await load_record(key, location);
   if (!record.ok()) co_return record.status();
   auto crcs = std::make_shared<const std::vector<std::uint32_t>>(std::move(record->page_crcs));
-  if (crcs->size() != pages_of(location.bytes)) co_return CorruptionError(describe(key) + ": page CRCs are missing");
+  if (crcs->size() != pages_of(location.bytes))
+    co_return CorruptionError(describe(key) + ": page CRCs are missing");
   if (crc_cache_.emplace(key, crcs).second) {
     crc_cache_order_.push_back(key);
     if (crc_cache_order_.size() > kCrcCacheFragments) {
@@ -194,15 +213,18 @@ Task<Result<Buffer>> Drive::read_fragment(ReadFragmentRequest request) {
   const Location* found = find(request.key);
   if (found == nullptr) co_return NotFoundError(describe(request.key) + " is not on this drive");
   const Location location = *found;
-  if (request.length == 0 || request.offset > location.bytes || request.length > location.bytes - request.offset) {
-    co_return OutOfRangeError(describe(request.key) + " has " + std::to_string(location.bytes) + " bytes, asked for " +
-                              std::to_string(request.length) + " at " + std::to_string(request.offset));
+  if (request.length == 0 || request.offset > location.bytes ||
+      request.length > location.bytes - request.offset) {
+    co_return OutOfRangeError(describe(request.key) + " has " + std::to_string(location.bytes) +
+                              " bytes, asked for " + std::to_string(request.length) + " at " +
+                              std::to_string(request.offset));
   }
   const SegmentPtr segment = segments_.at(location.segment);
   const std::uint64_t first = round_down(request.offset, kPageSize);
   const std::uint64_t last = round_up(std::uint64_t{request.offset} + request.length, kPageSize);
   ++segment->readers;
-  auto bytes = co_await segment->device->read(std::uint64_t{location.payload_page} * kPageSize + first, last - first);
+  auto bytes = co_await segment->device->read(
+      std::uint64_t{location.payload_page} * kPageSize + first, last - first);
   Status trouble = bytes.ok() ? OkStatus() : bytes.status();
   if (trouble.ok() && request.verify) {
     auto crcs = co_await page_crcs(request.key, location);
@@ -210,15 +232,17 @@ Task<Result<Buffer>> Drive::read_fragment(ReadFragmentRequest request) {
     for (std::uint64_t at = first; trouble.ok() && at < last; at += kPageSize) {
       const std::size_t n = std::min<std::uint64_t>(kPageSize, location.bytes - at);
       if (crc32c(bytes->span().subspan(at - first, n)) != (**crcs)[at / kPageSize]) {
-        trouble = CorruptionError(describe(request.key) + ": page " + std::to_string(at / kPageSize) + " on " +
-                                  segment->device->name() + " does not match its CRC");
+        trouble =
+            CorruptionError(describe(request.key) + ": page " + std::to_string(at / kPageSize) +
+                            " on " + segment->device->name() + " does not match its CRC");
       }
     }
   }
   --segment->readers;
   maybe_recycle(location.segment);
   if (!trouble.ok()) {
-    log_error("storaged", "read failed", {{"drive", options_.identity.drive.value()}, {"status", trouble}});
+    log_error("storaged", "read failed",
+              {{"drive", options_.identity.drive.value()}, {"status", trouble}});
     co_return trouble;
   }
   ++read_count_;
@@ -237,12 +261,14 @@ Task<Result<RowShape>> Drive::row_shape(PackId pack, std::uint32_t row) {
       co_return record->shape;
     }
   }
-  co_return NotFoundError("row " + pack.to_string() + "/" + std::to_string(row) + " has nothing on this drive");
+  co_return NotFoundError("row " + pack.to_string() + "/" + std::to_string(row) +
+                          " has nothing on this drive");
 }
 
 Task<Status> Drive::seal_pack(PackId pack, std::uint64_t epoch) {
   if (deleted_packs_.contains(pack)) co_return OkStatus();
-  if (const auto there = packs_.find(pack); there != packs_.end() && there->second.sealed_epoch >= epoch) {
+  if (const auto there = packs_.find(pack);
+      there != packs_.end() && there->second.sealed_epoch >= epoch) {
     co_return OkStatus();
   }
   if (!failed_.ok()) co_return failed_;
@@ -287,11 +313,13 @@ std::vector<PackInfo> Drive::list_packs(PackId after, std::uint32_t limit) const
   std::vector<PackInfo> infos;
   for (const auto& [id, pack] : packs_) {
     if (id <= after || deleted_packs_.contains(id)) continue;
-    infos.push_back({id, pack.stored_bytes, static_cast<std::uint32_t>(pack.fragments.size()), pack.sealed_epoch});
+    infos.push_back({id, pack.stored_bytes, static_cast<std::uint32_t>(pack.fragments.size()),
+                     pack.sealed_epoch});
   }
   const auto by_id = [](const PackInfo& a, const PackInfo& b) { return a.pack < b.pack; };
   const std::size_t count = std::min<std::size_t>(limit, infos.size());
-  std::partial_sort(infos.begin(), infos.begin() + static_cast<std::ptrdiff_t>(count), infos.end(), by_id);
+  std::partial_sort(infos.begin(), infos.begin() + static_cast<std::ptrdiff_t>(count), infos.end(),
+                    by_id);
   infos.resize(count);
   return infos;
 }
@@ -299,10 +327,12 @@ std::vector<PackInfo> Drive::list_packs(PackId after, std::uint32_t limit) const
 Task<Result<std::vector<FragmentInfo>>> Drive::list_fragments(PackId pack, std::uint32_t first_row,
                                                               std::uint32_t limit) {
   std::vector<std::pair<FragmentKey, Location>> found;
-  if (const auto there = packs_.find(pack); there != packs_.end() && !deleted_packs_.contains(pack)) {
+  if (const auto there = packs_.find(pack);
+      there != packs_.end() && !deleted_packs_.contains(pack)) {
     auto at = there->second.fragments.lower_bound(static_cast<RowColumn>(first_row) << 8);
     for (; at != there->second.fragments.end() && found.size() < limit; ++at) {
-      const FragmentKey key{pack, static_cast<std::uint32_t>(at->first >> 8), static_cast<std::uint8_t>(at->first & 0xff)};
+      const FragmentKey key{pack, static_cast<std::uint32_t>(at->first >> 8),
+                            static_cast<std::uint8_t>(at->first & 0xff)};
       found.emplace_back(key, at->second);
     }
   }
@@ -325,7 +355,8 @@ DriveStatus Drive::status() const {
   status.state = !failed_.ok() ? "failed: " + failed_.message() : free <= reserved ? "full" : "up";
   status.capacity_bytes = std::uint64_t{max_segments()} * options_.segment_bytes;
   status.used_bytes = used_bytes_;
-  status.free_bytes = free <= reserved ? 0 : std::uint64_t{free - reserved} * options_.segment_bytes;
+  status.free_bytes =
+      free <= reserved ? 0 : std::uint64_t{free - reserved} * options_.segment_bytes;
   status.pack_count = packs_.size();
   status.fragment_count = fragment_count_;
   status.index_bytes = fragment_count_ * (sizeof(RowColumn) + sizeof(Location)) * 4 / 3 +

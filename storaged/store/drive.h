@@ -1,9 +1,11 @@
-// Drive: one drive's log of fragments and the index of what is in it. Belongs to one executor and needs no lock.
+// Drive: one drive's log of fragments and the index of what is in it. Belongs to one executor and
+// needs no lock.
 //
-// Two log heads append: small batches into segments whose pages were all written before, so that a durable write is
-// one device flush; large ones into segments that are only allocated, because there the cost is spread over the bytes.
-// Each head has one batch in flight; what arrives meanwhile is the next batch. A pack id is never used again, so a
-// deletion kills every fragment of the pack, older or newer.
+// Two log heads append: small batches into segments whose pages were all written before, so that a
+// durable write is one device flush; large ones into segments that are only allocated, because
+// there the cost is spread over the bytes. Each head has one batch in flight; what arrives
+// meanwhile is the next batch. A pack id is never used again, so a deletion kills every fragment of
+// the pack, older or newer.
 #pragma once
 
 #include <absl/container/btree_map.h>
@@ -35,9 +37,10 @@ struct DriveOptions {
 
 class Drive {
  public:
-  // Opens the log and rebuilds the index: footers of sealed segments, a scan of the open ones. Errors: those of
-  // read_superblock, kIoError, kCorruption.
-  static Task<Result<std::unique_ptr<Drive>>> open(std::unique_ptr<BlockDirectory> directory, DriveOptions options);
+  // Opens the log and rebuilds the index: footers of sealed segments, a scan of the open ones.
+  // Errors: those of read_superblock, kIoError, kCorruption.
+  static Task<Result<std::unique_ptr<Drive>>> open(std::unique_ptr<BlockDirectory> directory,
+                                                   DriveOptions options);
   // close() first.
   ~Drive();
 
@@ -49,10 +52,12 @@ class Drive {
   Task<Status> delete_pack(PackId pack);
   Task<Status> delete_rows(PackId pack, std::vector<std::uint32_t> rows);
   std::vector<PackInfo> list_packs(PackId after, std::uint32_t limit) const;
-  Task<Result<std::vector<FragmentInfo>>> list_fragments(PackId pack, std::uint32_t first_row, std::uint32_t limit);
+  Task<Result<std::vector<FragmentInfo>>> list_fragments(PackId pack, std::uint32_t first_row,
+                                                         std::uint32_t limit);
   DriveStatus status() const;
 
-  // Waits for what is under way. Open segments stay open: the next start scans them and goes on behind their tails.
+  // Waits for what is under way. Open segments stay open: the next start scans them and goes on
+  // behind their tails.
   Task<void> close();
 
  private:
@@ -73,7 +78,8 @@ class Drive {
   struct Pending {
     Record record;
     BufferList payload;
-    bool relocation = false;   // a copy by the cleaner: counts only if the original is still where it was
+    bool relocation =
+        false;  // a copy by the cleaner: counts only if the original is still where it was
     Location original{};
     Completion<Status> done;
   };
@@ -96,7 +102,8 @@ class Drive {
   Status check_writable(const FragmentKey& key, std::uint64_t lease_epoch) const;
   Task<Status> check_retry(const WriteFragmentRequest& request, Location location);
   Task<Result<Record>> load_record(FragmentKey key, Location location);
-  Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> page_crcs(FragmentKey key, Location location);
+  Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> page_crcs(FragmentKey key,
+                                                                            Location location);
   void index_fragment(const Record& record, const Location& location);
   void forget_fragment(const Location& location);
   void erase_rows(PackId pack, const std::vector<std::uint32_t>& rows);
@@ -134,7 +141,8 @@ class Drive {
   Task<Result<std::vector<Record>>> read_footer(Segment& segment);
   Task<Result<std::vector<Record>>> scan_segment(Segment& segment);
   Task<bool> payload_verifies(Segment& segment, const std::vector<Record>& records);
-  Task<std::uint32_t> find_later_batch(Segment& segment, std::uint32_t from_page, std::uint64_t after_lsn);
+  Task<std::uint32_t> find_later_batch(Segment& segment, std::uint32_t from_page,
+                                       std::uint64_t after_lsn);
   void apply_recovered(std::vector<Record> records, std::vector<std::uint32_t> segments);
 
   const std::unique_ptr<BlockDirectory> directory_;
@@ -151,12 +159,13 @@ class Drive {
   absl::flat_hash_set<PackId> deleted_packs_;
   absl::flat_hash_map<PackId, absl::flat_hash_set<std::uint32_t>> deleted_rows_;
   std::array<Head, 2> heads_;
-  SegmentPtr spare_;         // prepared for the small head
+  SegmentPtr spare_;  // prepared for the small head
   AsyncMutex prepare_mutex_;
   AsyncSemaphore queued_bytes_{kMaxQueuedBytes};
   bool cleaning_ = false;
   TaskScope background_;
-  absl::flat_hash_set<FragmentKey> writing_;  // keys on their way: a retry that overtakes its first try waits
+  absl::flat_hash_set<FragmentKey>
+      writing_;  // keys on their way: a retry that overtakes its first try waits
   Signal writing_changed_;
 
   absl::flat_hash_map<FragmentKey, std::shared_ptr<const std::vector<std::uint32_t>>> crc_cache_;

@@ -8,7 +8,8 @@
 namespace shoal::storaged {
 
 std::uint32_t Drive::max_segments() const {
-  if (options_.max_bytes > 0) return static_cast<std::uint32_t>(options_.max_bytes / options_.segment_bytes);
+  if (options_.max_bytes > 0)
+    return static_cast<std::uint32_t>(options_.max_bytes / options_.segment_bytes);
   const auto space = directory_->space();
   const std::uint64_t more = space.ok() ? space->free_bytes / options_.segment_bytes : 0;
   return static_cast<std::uint32_t>(segments_.size() + more);
@@ -21,10 +22,12 @@ std::uint32_t Drive::allocatable_segments() const {
     if (segment->state == SegmentState::kFree) ++free;
   }
   if (spare_ != nullptr) ++free;
-  std::uint32_t more = max_segments() - std::min(max_segments(), static_cast<std::uint32_t>(segments_.size()));
+  std::uint32_t more =
+      max_segments() - std::min(max_segments(), static_cast<std::uint32_t>(segments_.size()));
   if (options_.max_bytes > 0 && more > 0) {
     const auto space = directory_->space();
-    if (space.ok()) more = std::min(more, static_cast<std::uint32_t>(space->free_bytes / options_.segment_bytes));
+    if (space.ok())
+      more = std::min(more, static_cast<std::uint32_t>(space->free_bytes / options_.segment_bytes));
   }
   return free + more;
 }
@@ -37,7 +40,8 @@ void Drive::maybe_recycle(std::uint32_t id) {
   const auto found = segments_.find(id);
   if (found == segments_.end() || closing_) return;
   Segment& segment = *found->second;
-  if (segment.state != SegmentState::kSealed || segment.live_fragments > 0 || segment.readers > 0) return;
+  if (segment.state != SegmentState::kSealed || segment.live_fragments > 0 || segment.readers > 0)
+    return;
   segment.state = SegmentState::kPrepared;  // nobody else takes it meanwhile
   background_.spawn(recycle(found->second));
 }
@@ -54,7 +58,8 @@ bool Drive::control_needed(const Record& control, const Segment& holder) const {
   return false;
 }
 
-// The segment holds nothing that lives. What its deletions must go on killing elsewhere is said again first.
+// The segment holds nothing that lives. What its deletions must go on killing elsewhere is said
+// again first.
 Task<void> Drive::recycle(SegmentPtr segment) {
   for (const Record& control : segment->controls) {
     if (!control_needed(control, *segment)) {
@@ -87,14 +92,16 @@ Drive::SegmentPtr Drive::pick_victim() const {
   SegmentPtr best;
   for (const auto& [id, segment] : segments_) {
     if (segment->state != SegmentState::kSealed) continue;
-    if (segment->live_pages * 1000 > std::uint64_t{segment->page_count()} * kCleanLivePerMille) continue;
+    if (segment->live_pages * 1000 > std::uint64_t{segment->page_count()} * kCleanLivePerMille)
+      continue;
     if (best == nullptr || segment->live_pages < best->live_pages) best = segment;
   }
   return best;
 }
 
 Task<void> Drive::clean() {
-  while (!closing_ && failed_.ok() && allocatable_segments() * 1000 < max_segments() * kCleanBelowPerMille) {
+  while (!closing_ && failed_.ok() &&
+         allocatable_segments() * 1000 < max_segments() * kCleanBelowPerMille) {
     const SegmentPtr victim = pick_victim();
     if (victim == nullptr) break;
     const Status cleaned = co_await clean_segment(victim);
@@ -114,7 +121,8 @@ Task<Status> Drive::clean_segment(SegmentPtr segment) {
     if (there == packs_.end()) continue;
     for (const auto& [at, location] : there->second.fragments) {
       if (location.segment != segment->id) continue;
-      live.emplace_back(FragmentKey{pack, static_cast<std::uint32_t>(at >> 8), static_cast<std::uint8_t>(at & 0xff)},
+      live.emplace_back(FragmentKey{pack, static_cast<std::uint32_t>(at >> 8),
+                                    static_cast<std::uint8_t>(at & 0xff)},
                         location);
     }
   }
@@ -132,7 +140,8 @@ Task<Status> Drive::clean_segment(SegmentPtr segment) {
     pending.payload.push_back(std::move(*payload));
     pending.relocation = true;
     pending.original = location;
-    const Status written = co_await append(&pending, location.bytes >= kLargeFragmentBytes ? kLargeHead : kSmallHead);
+    const Status written =
+        co_await append(&pending, location.bytes >= kLargeFragmentBytes ? kLargeHead : kSmallHead);
     if (!written.ok()) co_return written;
   }
   maybe_recycle(segment->id);

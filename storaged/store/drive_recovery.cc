@@ -1,8 +1,9 @@
 // Start-up: from the segments back to the index.
 //
-// Only one batch of a segment is ever in flight, so every batch but the last was durable before its successor was
-// written; only the last one's payload is verified. A batch that does not verify is the torn end of the log, unless a
-// later batch of the same life of the segment follows: then it is damage, which is reported, and what follows counts.
+// Only one batch of a segment is ever in flight, so every batch but the last was durable before its
+// successor was written; only the last one's payload is verified. A batch that does not verify is
+// the torn end of the log, unless a later batch of the same life of the segment follows: then it is
+// damage, which is reported, and what follows counts.
 #include <algorithm>
 #include <charconv>
 #include <cstring>
@@ -73,11 +74,13 @@ Task<Result<std::vector<Record>>> Drive::recover_segment(SegmentPtr segment) {
   std::memcpy(&header, page->data(), sizeof header);
   if (header.magic == kSegmentMagic && header.format_version > kFormatVersion) {
     co_return NotSupportedError(segment->device->name() + " is of format version " +
-                                std::to_string(header.format_version) + ", newer than this program knows");
+                                std::to_string(header.format_version) +
+                                ", newer than this program knows");
   }
-  if (header.magic != kSegmentMagic || header.crc != struct_crc(header) || header.drive_uuid != uuid_ ||
-      header.segment_id != segment->id) {
-    co_return std::vector<Record>();  // never used, or the header itself was torn: nothing was acknowledged in it
+  if (header.magic != kSegmentMagic || header.crc != struct_crc(header) ||
+      header.drive_uuid != uuid_ || header.segment_id != segment->id) {
+    co_return std::vector<Record>();  // never used, or the header itself was torn: nothing was
+                                      // acknowledged in it
   }
   segment->generation = header.generation;
   next_generation_ = std::max(next_generation_, header.generation + 1);
@@ -102,7 +105,8 @@ Task<Result<std::vector<Record>>> Drive::read_footer(Segment& segment) {
       trailer.generation != segment.generation || trailer.footer_page >= segment.page_count()) {
     co_return NotFoundError("no trailer");
   }
-  auto bytes = co_await segment.device->read(std::uint64_t{trailer.footer_page} * kPageSize, kPageSize);
+  auto bytes =
+      co_await segment.device->read(std::uint64_t{trailer.footer_page} * kPageSize, kPageSize);
   if (!bytes.ok()) co_return bytes.status();
   const auto view = peek_batch(bytes->span(), uuid_, segment.id, segment.generation);
   if (!view.ok() || view->header.kind != BatchKind::kFooter ||
@@ -189,13 +193,16 @@ Task<bool> Drive::payload_verifies(Segment& segment, const std::vector<Record>& 
     auto bytes = co_await segment.device->read(std::uint64_t{record.payload_page} * kPageSize,
                                                round_up(record.payload_bytes, kPageSize));
     if (!bytes.ok()) co_return false;
-    if (page_crc32cs(bytes->span().first(record.payload_bytes)) != record.page_crcs) co_return false;
+    if (page_crc32cs(bytes->span().first(record.payload_bytes)) != record.page_crcs)
+      co_return false;
   }
   co_return true;
 }
 
-// The page of the next batch of this life that verifies and is newer, within one batch's length; 0 if there is none.
-Task<std::uint32_t> Drive::find_later_batch(Segment& segment, std::uint32_t from_page, std::uint64_t after_lsn) {
+// The page of the next batch of this life that verifies and is newer, within one batch's length; 0
+// if there is none.
+Task<std::uint32_t> Drive::find_later_batch(Segment& segment, std::uint32_t from_page,
+                                            std::uint64_t after_lsn) {
   const std::uint32_t window = kMaxBatchPayloadPages + pages_of(kMaxSummaryBytes) + 2;
   const std::uint32_t end = std::min(segment.page_count() - 1, from_page + window);
   if (from_page >= end) co_return 0;
@@ -205,14 +212,16 @@ Task<std::uint32_t> Drive::find_later_batch(Segment& segment, std::uint32_t from
   for (std::uint32_t page = from_page; page < end; ++page) {
     const auto rest = bytes->span().subspan(std::size_t{page - from_page} * kPageSize);
     const auto view = peek_batch(rest, uuid_, segment.id, segment.generation);
-    if (!view.ok() || view->header.lsn <= after_lsn + 1 || view->header.kind != BatchKind::kData) continue;
+    if (!view.ok() || view->header.lsn <= after_lsn + 1 || view->header.kind != BatchKind::kData)
+      continue;
     if (rest.size() < std::size_t{view->summary_pages} * kPageSize) continue;
     if (parse_summary(rest, *view).ok()) co_return page;
   }
   co_return 0;
 }
 
-// All records of all segments, in the order of the log. Deletions first: they kill older and newer alike.
+// All records of all segments, in the order of the log. Deletions first: they kill older and newer
+// alike.
 void Drive::apply_recovered(std::vector<Record> records, std::vector<std::uint32_t> owners) {
   for (std::size_t i = 0; i < records.size(); ++i) {
     const Record& record = records[i];
@@ -227,7 +236,8 @@ void Drive::apply_recovered(std::vector<Record> records, std::vector<std::uint32
       deleted_rows_[record.key.pack].insert(record.rows.begin(), record.rows.end());
     }
   }
-  absl::flat_hash_map<FragmentKey, std::uint64_t> newest;  // copies by the cleaner: the newest counts
+  absl::flat_hash_map<FragmentKey, std::uint64_t>
+      newest;  // copies by the cleaner: the newest counts
   for (std::size_t i = 0; i < records.size(); ++i) {
     const Record& record = records[i];
     if (deleted_packs_.contains(record.key.pack)) continue;
@@ -254,7 +264,8 @@ void Drive::apply_recovered(std::vector<Record> records, std::vector<std::uint32
   for (const auto& [id, segment] : segments_) {
     if (segment->state == SegmentState::kActive) open.push_back(segment);
   }
-  std::sort(open.begin(), open.end(), [](const auto& a, const auto& b) { return a->generation < b->generation; });
+  std::sort(open.begin(), open.end(),
+            [](const auto& a, const auto& b) { return a->generation < b->generation; });
   for (const SegmentPtr& segment : open) {
     if (segment->records.empty()) {
       segment->state = SegmentState::kFree;

@@ -10,7 +10,8 @@
 namespace shoal::storaged {
 namespace {
 
-// The payload as whole, aligned pages: in place where it can be, the last partial page and what is not aligned copied.
+// The payload as whole, aligned pages: in place where it can be, the last partial page and what is
+// not aligned copied.
 BufferList to_pages(BufferList payload) {
   const bool aligned = std::all_of(payload.begin(), payload.end() - 1, [](const Buffer& piece) {
     return piece.page_aligned() && piece.size() % kPageSize == 0;
@@ -89,10 +90,11 @@ std::vector<Drive::Pending*> Drive::take_batch(Head* head) {
     const std::size_t more_summary = record_size_bound(next->record);
     const std::size_t more_footer = footer_size(next->record);
     const std::uint32_t more_pages = pages_of(total_size(next->payload));
-    const std::uint32_t needed = pages_of(summary_bytes + more_summary) + payload_pages + more_pages;
+    const std::uint32_t needed =
+        pages_of(summary_bytes + more_summary) + payload_pages + more_pages;
     if (needed > head->segment->room(footer_bytes + more_footer)) break;
-    const bool too_large =
-        payload_pages + more_pages > kMaxBatchPayloadPages || summary_bytes + more_summary > kMaxSummaryBytes;
+    const bool too_large = payload_pages + more_pages > kMaxBatchPayloadPages ||
+                           summary_bytes + more_summary > kMaxSummaryBytes;
     if (too_large && !batch.empty()) break;
     summary_bytes += more_summary;
     footer_bytes += more_footer;
@@ -113,7 +115,8 @@ Task<Status> Drive::write_batch(Head* head, std::vector<Pending*> batch) {
   header.previous_crc = segment.previous_crc;
   header.record_count = static_cast<std::uint32_t>(batch.size());
   header.kind = BatchKind::kData;
-  // Where the payload begins depends on the summary's length, which does not depend on the numbers in it.
+  // Where the payload begins depends on the summary's length, which does not depend on the numbers
+  // in it.
   std::size_t summary_bytes = sizeof header;
   for (const Pending* pending : batch) {
     std::string one;
@@ -137,8 +140,8 @@ Task<Status> Drive::write_batch(Head* head, std::vector<Pending*> batch) {
   pieces[0] = finish_summary(header, std::move(records));
   std::memcpy(&header, pieces[0].data(), sizeof header);
   const std::uint32_t batch_page = segment.next_page;
-  const Status written =
-      co_await segment.device->write(std::uint64_t{batch_page} * kPageSize, std::move(pieces), WriteMode::kDurable);
+  const Status written = co_await segment.device->write(std::uint64_t{batch_page} * kPageSize,
+                                                        std::move(pieces), WriteMode::kDurable);
   if (!written.ok()) co_return written;
   segment.next_page = page;
   segment.previous_crc = header.crc;
@@ -154,7 +157,8 @@ void Drive::publish(Segment& segment, const std::vector<Pending*>& batch, std::u
     Record& record = pending->record;
     segment.footer_bytes += footer_size(record);
     if (record.type == RecordType::kFragment) {
-      const Location location{segment.id, record.payload_page, record.payload_bytes, batch_page, summary_pages};
+      const Location location{segment.id, record.payload_page, record.payload_bytes, batch_page,
+                              summary_pages};
       record.batch_page = batch_page;
       record.summary_pages = summary_pages;
       ++segment.packs[record.key.pack];
@@ -203,11 +207,13 @@ Task<Result<Drive::SegmentPtr>> Drive::prepare_segment(bool written) {
   SegmentPtr segment;
   for (const auto& [id, candidate] : segments_) {
     if (candidate->state != SegmentState::kFree) continue;
-    if (segment == nullptr || (candidate->written == written && segment->written != written)) segment = candidate;
+    if (segment == nullptr || (candidate->written == written && segment->written != written))
+      segment = candidate;
   }
   if (segment == nullptr) {
     if (allocatable_segments() == 0) {
-      co_return NoSpaceError("drive " + options_.identity.drive.to_string() + " has no free segment");
+      co_return NoSpaceError("drive " + options_.identity.drive.to_string() +
+                             " has no free segment");
     }
     const std::uint32_t id = next_segment_id_++;
     auto device = co_await directory_->create(segment_name(id), options_.segment_bytes, written);
@@ -294,18 +300,19 @@ Task<Status> Drive::write_footer(Segment& segment) {
   trailer.last_batch_crc = segment.previous_crc;
   trailer.crc = struct_crc(trailer);
   if (segment.next_page + summary.size() / kPageSize >= segment.page_count()) {
-    co_return InternalError("segment " + std::to_string(segment.id) + " has no room for its footer");
+    co_return InternalError("segment " + std::to_string(segment.id) +
+                            " has no room for its footer");
   }
   Buffer page = Buffer::zeros(kPageSize);
   std::memcpy(page.mutable_data(), &trailer, sizeof trailer);
   BufferList footer;
   footer.push_back(std::move(summary));
-  CO_RETURN_IF_ERROR(co_await segment.device->write(std::uint64_t{trailer.footer_page} * kPageSize, std::move(footer),
-                                                    WriteMode::kVolatile));
+  CO_RETURN_IF_ERROR(co_await segment.device->write(std::uint64_t{trailer.footer_page} * kPageSize,
+                                                    std::move(footer), WriteMode::kVolatile));
   BufferList last;
   last.push_back(std::move(page));
-  co_return co_await segment.device->write(std::uint64_t{segment.page_count() - 1} * kPageSize, std::move(last),
-                                           WriteMode::kDurable);
+  co_return co_await segment.device->write(std::uint64_t{segment.page_count() - 1} * kPageSize,
+                                           std::move(last), WriteMode::kDurable);
 }
 
 }  // namespace shoal::storaged

@@ -30,13 +30,15 @@ struct Segment {
   std::uint64_t last_lsn = 0;
   std::uint32_t live_fragments = 0;
   std::uint64_t live_pages = 0;
-  int readers = 0;                  // reads under way: it is not recycled before they end
-  std::vector<Record> records;      // while active: what the footer will hold
-  std::size_t footer_bytes = 0;     // of them
-  std::vector<Record> controls;     // deletions and seals in it
+  int readers = 0;               // reads under way: it is not recycled before they end
+  std::vector<Record> records;   // while active: what the footer will hold
+  std::size_t footer_bytes = 0;  // of them
+  std::vector<Record> controls;  // deletions and seals in it
   absl::flat_hash_map<PackId, std::uint32_t> packs;  // fragments it holds, dead ones too
 
-  std::uint32_t page_count() const { return static_cast<std::uint32_t>(device->size_bytes() / kPageSize); }
+  std::uint32_t page_count() const {
+    return static_cast<std::uint32_t>(device->size_bytes() / kPageSize);
+  }
   // Pages that a batch may still use when the footer will need room for `more_footer_bytes` more.
   std::uint32_t room(std::size_t more_footer_bytes) const {
     const std::uint64_t kept = 1 + pages_of(sizeof(BatchHeader) + footer_bytes + more_footer_bytes);

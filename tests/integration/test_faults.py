@@ -24,17 +24,17 @@ class DriveTest(unittest.TestCase):
         self.addCleanup(self.cluster.destroy)
         self.cluster.start()
         self.s3 = self.cluster.s3()
-        self.s3.create_bucket(Bucket="b")
+        self.s3.create_bucket(Bucket="bkt")
         self.expected = {}
 
     def put(self, key, size):
         body = os.urandom(size)
-        self.s3.put_object(Bucket="b", Key=key, Body=body)
+        self.s3.put_object(Bucket="bkt", Key=key, Body=body)
         self.expected[key] = body
 
     def verify(self):
         for key, body in self.expected.items():
-            self.assertEqual(self.s3.get_object(Bucket="b", Key=key)["Body"].read(), body, key)
+            self.assertEqual(self.s3.get_object(Bucket="bkt", Key=key)["Body"].read(), body, key)
 
     def drive_directories(self):
         return sorted(glob.glob(os.path.join(self.cluster.data, "drives", "*")))
@@ -92,7 +92,7 @@ class BadInputTest(unittest.TestCase):
         cls.cluster = Cluster(mount=False)
         cls.cluster.start()
         cls.s3 = cls.cluster.s3()
-        cls.s3.create_bucket(Bucket="b")
+        cls.s3.create_bucket(Bucket="bkt")
 
     @classmethod
     def tearDownClass(cls):
@@ -110,8 +110,8 @@ class BadInputTest(unittest.TestCase):
             return answer
 
     def assert_alive(self):
-        self.s3.put_object(Bucket="b", Key="alive", Body=b"yes")
-        self.assertEqual(self.s3.get_object(Bucket="b", Key="alive")["Body"].read(), b"yes")
+        self.s3.put_object(Bucket="bkt", Key="alive", Body=b"yes")
+        self.assertEqual(self.s3.get_object(Bucket="bkt", Key="alive")["Body"].read(), b"yes")
 
     def test_wrong_secret(self):
         import boto3
@@ -132,24 +132,24 @@ class BadInputTest(unittest.TestCase):
 
     def test_no_signature(self):
         with self.assertRaises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(self.cluster.endpoint + "/b/x")
+            urllib.request.urlopen(self.cluster.endpoint + "/bkt/x")
         self.assertEqual(caught.exception.code, 403)
 
     def test_bad_content_md5_stores_nothing(self):
         with self.assertRaises(self.s3.exceptions.ClientError) as caught:
-            self.s3.put_object(Bucket="b", Key="bad", Body=b"body", ContentMD5="AAAAAAAAAAAAAAAAAAAAAA==")
+            self.s3.put_object(Bucket="bkt", Key="bad", Body=b"body", ContentMD5="AAAAAAAAAAAAAAAAAAAAAA==")
         self.assertEqual(caught.exception.response["Error"]["Code"], "BadDigest")
         with self.assertRaises(self.s3.exceptions.NoSuchKey):
-            self.s3.get_object(Bucket="b", Key="bad")
+            self.s3.get_object(Bucket="bkt", Key="bad")
 
     def test_truncated_body_stores_nothing(self):
-        url = self.s3.generate_presigned_url("put_object", Params={"Bucket": "b", "Key": "cut"})
+        url = self.s3.generate_presigned_url("put_object", Params={"Bucket": "bkt", "Key": "cut"})
         path = url[len(self.cluster.endpoint):]
         with socket.create_connection(("127.0.0.1", self.cluster.port)) as connection:
             connection.sendall(f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.cluster.port}\r\n"
                                "Content-Length: 1000\r\n\r\nonly this".encode())
         with self.assertRaises(self.s3.exceptions.NoSuchKey):
-            self.s3.get_object(Bucket="b", Key="cut")
+            self.s3.get_object(Bucket="bkt", Key="cut")
         self.assert_alive()
 
     def test_endless_request_line_and_header(self):

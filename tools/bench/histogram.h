@@ -1,4 +1,5 @@
-// Histogram: latencies in microseconds with 1.6 % resolution, in constant memory (64 sub-buckets per power of two).
+// Histogram: latencies in microseconds with 1.6 % resolution, in constant memory (64 sub-buckets
+// per power of two).
 #pragma once
 
 #include <array>
@@ -21,7 +22,8 @@ class Histogram {
   }
   std::uint64_t count() const { return total_; }
   std::uint64_t max() const { return max_; }
-  // The smallest bucket value that at least `fraction` of the samples do not exceed; 0 without samples.
+  // The smallest bucket value that at least `fraction` of the samples do not exceed; 0 without
+  // samples.
   std::uint64_t percentile(double fraction) const {
     const auto wanted = static_cast<std::uint64_t>(fraction * static_cast<double>(total_));
     std::uint64_t seen = 0;

@@ -34,7 +34,8 @@ ObjectPattern::ObjectPattern() : ring_(kRingBytes, '\0') {
   }
 }
 
-std::string_view ObjectPattern::run(std::uint64_t object, std::uint64_t offset, std::uint64_t wanted) const {
+std::string_view ObjectPattern::run(std::uint64_t object, std::uint64_t offset,
+                                    std::uint64_t wanted) const {
   const std::uint64_t at = (object * 0x9e3779b97f4a7c15ULL / 8 + offset) % kRingBytes;
   return std::string_view(ring_).substr(at, std::min<std::uint64_t>(wanted, kRingBytes - at));
 }
@@ -73,7 +74,8 @@ void S3Connection::begin(S3Request request) {
 }
 
 S3Connection::Progress S3Connection::send() {
-  const std::uint64_t body_total = request_.has_body ? request_.body_bytes : request_.text_body.size();
+  const std::uint64_t body_total =
+      request_.has_body ? request_.body_bytes : request_.text_body.size();
   while (head_sent_ < request_.head.size() || body_sent_ < body_total) {
     std::array<iovec, 4> pieces;
     int count = 0;
@@ -83,9 +85,9 @@ S3Connection::Progress S3Connection::send() {
     }
     std::uint64_t planned = body_sent_;
     while (count < static_cast<int>(pieces.size()) && planned < body_total) {
-      const std::string_view run = request_.has_body
-                                       ? pattern_.run(request_.object, planned, body_total - planned)
-                                       : std::string_view(request_.text_body).substr(planned);
+      const std::string_view run =
+          request_.has_body ? pattern_.run(request_.object, planned, body_total - planned)
+                            : std::string_view(request_.text_body).substr(planned);
       pieces[static_cast<std::size_t>(count++)] = {const_cast<char*>(run.data()), run.size()};
       planned += run.size();
     }
@@ -98,7 +100,8 @@ S3Connection::Progress S3Connection::send() {
       error_text_ = std::string("send: ") + std::strerror(errno);
       return Progress::kBroken;
     }
-    const std::size_t from_head = std::min<std::size_t>(static_cast<std::size_t>(n), request_.head.size() - head_sent_);
+    const std::size_t from_head =
+        std::min<std::size_t>(static_cast<std::size_t>(n), request_.head.size() - head_sent_);
     head_sent_ += from_head;
     body_sent_ += static_cast<std::size_t>(n) - from_head;
   }
@@ -140,7 +143,8 @@ S3Connection::Progress S3Connection::receive() {
       done = take_body(rest.data(), rest.size());
     }
     if (!done) continue;
-    if (request_.verify && status_ / 100 == 2 && body_received_ != request_.expect_bytes) mismatch_ = true;
+    if (request_.verify && status_ / 100 == 2 && body_received_ != request_.expect_bytes)
+      mismatch_ = true;
     if (status_ / 100 != 2) error_text_ = input_.substr(0, input_.find('\r')) + " " + text_;
     return Progress::kDone;
   }

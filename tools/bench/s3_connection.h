@@ -1,4 +1,5 @@
-// One keep-alive connection of the load: sends a request, takes the response apart and verifies its body.
+// One keep-alive connection of the load: sends a request, takes the response apart and verifies its
+// body.
 #pragma once
 
 #include <chrono>
@@ -20,14 +21,14 @@ class ObjectPattern {
 };
 
 struct S3Request {
-  std::string head;                // request line and headers, ends with the empty line
-  bool has_body = false;           // the pattern of `object`, `body_bytes` long
+  std::string head;       // request line and headers, ends with the empty line
+  bool has_body = false;  // the pattern of `object`, `body_bytes` long
   std::uint64_t object = 0;
   std::uint64_t body_bytes = 0;
-  bool verify = false;             // the response's body must be the pattern of `object`, `expect_bytes` long
+  bool verify = false;  // the response's body must be the pattern of `object`, `expect_bytes` long
   std::uint64_t expect_bytes = 0;
-  bool head_only = false;          // a HEAD: no body follows
-  std::string text_body;           // instead of the pattern
+  bool head_only = false;  // a HEAD: no body follows
+  std::string text_body;   // instead of the pattern
 };
 
 class S3Connection {

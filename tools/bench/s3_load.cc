@@ -1,7 +1,7 @@
 #include "tools/bench/s3_load.h"
 
-#include <netdb.h>
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -41,7 +41,8 @@ std::string key_of(const S3LoadOptions& options, std::uint64_t object) {
 // Makes requests, one after another, and counts their outcomes.
 class Workload {
  public:
-  explicit Workload(const S3LoadOptions& options) : options_(options), signer_(options_.endpoint), random_(1) {}
+  explicit Workload(const S3LoadOptions& options)
+      : options_(options), signer_(options_.endpoint), random_(1) {}
 
   S3Request next() {
     switch (options_.operation) {
@@ -106,11 +107,12 @@ class Workload {
   S3Request list() {
     S3Request request;
     const std::string prefix = options_.prefix + std::to_string(pick() / 10'000) + "%2F";
-    build("GET", "", "list-type=2&max-keys=1000&prefix=" + prefix, "UNSIGNED-PAYLOAD", std::nullopt, &request.head);
+    build("GET", "", "list-type=2&max-keys=1000&prefix=" + prefix, "UNSIGNED-PAYLOAD", std::nullopt,
+          &request.head);
     return request;
   }
-  void build(std::string_view method, const std::string& key, const std::string& query, std::string_view hash,
-             std::optional<std::uint64_t> length, std::string* head) {
+  void build(std::string_view method, const std::string& key, const std::string& query,
+             std::string_view hash, std::optional<std::uint64_t> length, std::string* head) {
     const std::string path = "/" + options_.bucket + (key.empty() ? "" : "/" + key);
     head->reserve(512);
     head->append(method).append(" ").append(path);
@@ -150,8 +152,10 @@ class LoadLoop {
     while (active_ > 0) {
       std::array<epoll_event, 256> events;
       const int n = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 30'000);
-      if (n == 0) return DeadlineExceededError("no answer from " + options_.endpoint.host + " for 30 s");
-      for (int i = 0; i < n; ++i) on_event(static_cast<unsigned>(events[static_cast<std::size_t>(i)].data.u32));
+      if (n == 0)
+        return DeadlineExceededError("no answer from " + options_.endpoint.host + " for 30 s");
+      for (int i = 0; i < n; ++i)
+        on_event(static_cast<unsigned>(events[static_cast<std::size_t>(i)].data.u32));
       if (report_.requests == 0 && report_.errors > 4 * options_.concurrency) {
         return UnavailableError(options_.endpoint.host + ": " + report_.first_error);
       }
@@ -173,7 +177,8 @@ class LoadLoop {
     if (fresh) ++active_;
     if (fresh || !connection.keep_alive() || broken_) {
       broken_ = false;
-      if (!connection.connect(options_.endpoint.address, options_.endpoint.port)) return fail(index);
+      if (!connection.connect(options_.endpoint.address, options_.endpoint.port))
+        return fail(index);
       epoll_event event{};
       event.events = EPOLLIN | EPOLLOUT | EPOLLET;
       event.data.u32 = index;
@@ -197,8 +202,10 @@ class LoadLoop {
   }
 
   void finish(const S3Connection& connection) {
-    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(SteadyClock::now() - connection.started());
-    report_.bytes += connection.body_received() + (connection.request().has_body ? connection.request().body_bytes : 0);
+    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(SteadyClock::now() -
+                                                                            connection.started());
+    report_.bytes += connection.body_received() +
+                     (connection.request().has_body ? connection.request().body_bytes : 0);
     if (connection.status() / 100 == 2 && !connection.mismatch()) {
       ++report_.requests;
       report_.latency_us.add(static_cast<std::uint64_t>(took.count()));
@@ -207,7 +214,8 @@ class LoadLoop {
     ++report_.errors;
     if (connection.mismatch()) ++report_.mismatches;
     if (report_.first_error.empty()) {
-      report_.first_error = connection.mismatch() ? "the body is not what was put" : connection.error_text();
+      report_.first_error =
+          connection.mismatch() ? "the body is not what was put" : connection.error_text();
     }
   }
 
@@ -239,7 +247,8 @@ class LoadLoop {
 Result<S3Endpoint> parse_endpoint(const std::string& url) {
   S3Endpoint endpoint;
   std::string rest = url;
-  if (rest.starts_with("https://")) return NotSupportedError("endpoint " + url + ": https is not supported here");
+  if (rest.starts_with("https://"))
+    return NotSupportedError("endpoint " + url + ": https is not supported here");
   if (rest.starts_with("http://")) rest = rest.substr(7);
   while (rest.ends_with('/')) rest.pop_back();
   endpoint.host = rest;
@@ -248,7 +257,8 @@ Result<S3Endpoint> parse_endpoint(const std::string& url) {
   if (colon != std::string::npos) {
     const char* end = rest.data() + rest.size();
     const auto parsed = std::from_chars(rest.data() + colon + 1, end, endpoint.port);
-    if (parsed.ec != std::errc() || parsed.ptr != end) return InvalidArgumentError("endpoint " + url + ": bad port");
+    if (parsed.ec != std::errc() || parsed.ptr != end)
+      return InvalidArgumentError("endpoint " + url + ": bad port");
   }
   addrinfo hints{};
   hints.ai_family = AF_INET;
@@ -274,7 +284,8 @@ Status load_credentials(const std::string& path, S3Endpoint* endpoint) {
   };
   for (std::string line; std::getline(file, line);) {
     line = trim(line);
-    if (line.starts_with('[') && !endpoint->access_key.empty() && !endpoint->secret_key.empty()) break;
+    if (line.starts_with('[') && !endpoint->access_key.empty() && !endpoint->secret_key.empty())
+      break;
     const std::size_t equals = line.find('=');
     if (equals == std::string::npos) continue;
     const std::string key = trim(line.substr(0, equals));
@@ -282,18 +293,20 @@ Status load_credentials(const std::string& path, S3Endpoint* endpoint) {
     if (key == "aws_secret_access_key") endpoint->secret_key = trim(line.substr(equals + 1));
   }
   if (endpoint->access_key.empty() || endpoint->secret_key.empty()) {
-    return InvalidArgumentError("credentials file " + path + " has no aws_access_key_id and aws_secret_access_key");
+    return InvalidArgumentError("credentials file " + path +
+                                " has no aws_access_key_id and aws_secret_access_key");
   }
   return OkStatus();
 }
 
 Result<S3Operation> parse_operation(const std::string& text) {
-  constexpr std::array<std::pair<std::string_view, S3Operation>, 6> kNames{{{"put", S3Operation::kPut},
-                                                                            {"get", S3Operation::kGet},
-                                                                            {"head", S3Operation::kHead},
-                                                                            {"delete", S3Operation::kDelete},
-                                                                            {"list", S3Operation::kList},
-                                                                            {"mixed", S3Operation::kMixed}}};
+  constexpr std::array<std::pair<std::string_view, S3Operation>, 6> kNames{
+      {{"put", S3Operation::kPut},
+       {"get", S3Operation::kGet},
+       {"head", S3Operation::kHead},
+       {"delete", S3Operation::kDelete},
+       {"list", S3Operation::kList},
+       {"mixed", S3Operation::kMixed}}};
   for (const auto& [name, operation] : kNames) {
     if (text == name) return operation;
   }
@@ -308,7 +321,8 @@ Status ensure_bucket(const S3Endpoint& endpoint, const std::string& bucket) {
   request.head = "PUT " + path + " HTTP/1.1\r\n";
   S3Signer(endpoint).append_headers("PUT", path, "", "UNSIGNED-PAYLOAD", &request.head);
   request.head += "Content-Length: 0\r\n\r\n";
-  if (!connection.connect(endpoint.address, endpoint.port)) return ErrnoError(errno, "connect to " + endpoint.host);
+  if (!connection.connect(endpoint.address, endpoint.port))
+    return ErrnoError(errno, "connect to " + endpoint.host);
   connection.begin(std::move(request));
   const auto give_up = SteadyClock::now() + std::chrono::seconds(10);
   while (SteadyClock::now() < give_up) {

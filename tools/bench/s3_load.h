@@ -1,5 +1,6 @@
-// S3Load: a load of S3 requests against any endpoint, from one thread with many keep-alive connections. Contents follow
-// from the object's number, so that what comes back can be verified byte by byte without keeping it.
+// S3Load: a load of S3 requests against any endpoint, from one thread with many keep-alive
+// connections. Contents follow from the object's number, so that what comes back can be verified
+// byte by byte without keeping it.
 #pragma once
 
 #include <cstdint>
@@ -30,15 +31,15 @@ Result<S3Operation> parse_operation(const std::string& text);
 struct S3LoadOptions {
   S3Endpoint endpoint;
   std::string bucket;
-  std::string prefix;            // of all keys
+  std::string prefix;  // of all keys
   S3Operation operation = S3Operation::kPut;
   std::uint64_t size_bytes = 4096;
   unsigned concurrency = 64;
-  double seconds = 10;           // 0: until `request_limit`
-  std::uint64_t request_limit = 0;   // 0: none
+  double seconds = 10;                  // 0: until `request_limit`
+  std::uint64_t request_limit = 0;      // 0: none
   std::uint64_t object_count = 10'000;  // objects that get, head, delete and list find
   std::uint64_t first_object = 0;       // the number of the first object that put makes
-  bool sign_payload = false;     // SHA-256 of each body instead of UNSIGNED-PAYLOAD
+  bool sign_payload = false;            // SHA-256 of each body instead of UNSIGNED-PAYLOAD
 };
 
 struct S3LoadReport {

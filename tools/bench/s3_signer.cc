@@ -23,8 +23,8 @@ std::string to_hex(const Digest& digest) {
 Digest hmac(std::string_view key, std::string_view text) {
   Digest out{};
   unsigned length = 0;
-  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), reinterpret_cast<const unsigned char*>(text.data()),
-       text.size(), out.data(), &length);
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+       reinterpret_cast<const unsigned char*>(text.data()), text.size(), out.data(), &length);
   return out;
 }
 
@@ -58,8 +58,9 @@ void S3Signer::refresh_clock() {
   key_ = hmac(as_view(key), "aws4_request");
 }
 
-void S3Signer::append_headers(std::string_view method, std::string_view path, std::string_view query,
-                              std::string_view payload_hash, std::string* head) {
+void S3Signer::append_headers(std::string_view method, std::string_view path,
+                              std::string_view query, std::string_view payload_hash,
+                              std::string* head) {
   refresh_clock();
   std::string canonical;
   canonical.reserve(512);

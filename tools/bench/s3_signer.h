@@ -1,5 +1,6 @@
-// Signs the benchmark's own requests (AWS Signature Version 4, header form). Written for speed and for one purpose; the
-// server's verification in s3compat/auth is independent of it, so that neither can hide the other's mistake.
+// Signs the benchmark's own requests (AWS Signature Version 4, header form). Written for speed and
+// for one purpose; the server's verification in s3compat/auth is independent of it, so that neither
+// can hide the other's mistake.
 #pragma once
 
 #include <array>
@@ -15,9 +16,9 @@ class S3Signer {
  public:
   explicit S3Signer(const S3Endpoint& endpoint) : endpoint_(endpoint) {}
 
-  // Appends Host, x-amz-date, x-amz-content-sha256 and Authorization header lines for a request. `path` is
-  // percent-encoded as on the request line; `query` is canonical (sorted, encoded, without '?').
-  // `payload_hash`: 64 hex digits or UNSIGNED-PAYLOAD.
+  // Appends Host, x-amz-date, x-amz-content-sha256 and Authorization header lines for a request.
+  // `path` is percent-encoded as on the request line; `query` is canonical (sorted, encoded,
+  // without '?'). `payload_hash`: 64 hex digits or UNSIGNED-PAYLOAD.
   void append_headers(std::string_view method, std::string_view path, std::string_view query,
                       std::string_view payload_hash, std::string* head);
 
@@ -26,8 +27,8 @@ class S3Signer {
 
   const S3Endpoint& endpoint_;
   std::time_t second_ = 0;
-  std::string date_;       // 20261123T101112Z
-  std::string key_day_;    // 20261123
+  std::string date_;     // 20261123T101112Z
+  std::string key_day_;  // 20261123
   std::array<unsigned char, 32> key_{};
 };
 

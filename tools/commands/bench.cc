@@ -27,7 +27,8 @@ struct ServerCounters {
 std::uint64_t sum_of(const std::string& json, const std::string& key, std::uint64_t* count) {
   std::uint64_t sum = 0;
   const std::string quoted = "\"" + key + "\":";
-  for (std::size_t at = json.find(quoted); at != std::string::npos; at = json.find(quoted, at + 1)) {
+  for (std::size_t at = json.find(quoted); at != std::string::npos;
+       at = json.find(quoted, at + 1)) {
     sum += std::strtoull(json.c_str() + at + quoted.size(), nullptr, 10);
     if (count != nullptr) ++*count;
   }
@@ -36,7 +37,8 @@ std::uint64_t sum_of(const std::string& json, const std::string& key, std::uint6
 
 Result<ServerCounters> read_counters(const ClusterDirectory& directory) {
   ServerCounters counters;
-  ASSIGN_OR_RETURN(const std::string json, ask_control_socket(directory.run_path() + "/control", "json"));
+  ASSIGN_OR_RETURN(const std::string json,
+                   ask_control_socket(directory.run_path() + "/control", "json"));
   counters.drive_flushes = sum_of(json, "flushes", &counters.drives);
   counters.journal_flushes = sum_of(json, "journal_flushes", nullptr);
   ASSIGN_OR_RETURN(const RunningCluster running, directory.running());
@@ -67,7 +69,8 @@ struct BenchOptions {
   bool sign_payload = false;
 };
 
-void print_report(const BenchOptions& options, const S3LoadReport& report, const ServerCounters* used) {
+void print_report(const BenchOptions& options, const S3LoadReport& report,
+                  const ServerCounters* used) {
   const double rate = static_cast<double>(report.requests) / report.seconds;
   const double done = static_cast<double>(std::max<std::uint64_t>(report.requests, 1));
   if (options.json) {
@@ -89,8 +92,8 @@ void print_report(const BenchOptions& options, const S3LoadReport& report, const
     json.field("client_cpu_us_per_op", report.client_cpu_seconds * 1e6 / done);
     if (used != nullptr) {
       json.field("server_cpu_us_per_op", used->cpu_seconds * 1e6 / done);
-      json.field("flushes_per_op_and_drive",
-                 static_cast<double>(used->drive_flushes) / done / static_cast<double>(used->drives));
+      json.field("flushes_per_op_and_drive", static_cast<double>(used->drive_flushes) / done /
+                                                 static_cast<double>(used->drives));
       json.field("journal_flushes_per_op", static_cast<double>(used->journal_flushes) / done);
     }
     if (!report.first_error.empty()) json.field("first_error", report.first_error);
@@ -98,22 +101,26 @@ void print_report(const BenchOptions& options, const S3LoadReport& report, const
     std::printf("%s\n", json.text().c_str());
     return;
   }
-  std::printf("%s %s x %llu: %.0f ops/s, %s/s\n", options.operation.c_str(), format_size(options.size).c_str(),
-              static_cast<unsigned long long>(options.concurrency), rate,
-              format_size(static_cast<std::uint64_t>(static_cast<double>(report.bytes) / report.seconds)).c_str());
+  std::printf(
+      "%s %s x %llu: %.0f ops/s, %s/s\n", options.operation.c_str(),
+      format_size(options.size).c_str(), static_cast<unsigned long long>(options.concurrency), rate,
+      format_size(static_cast<std::uint64_t>(static_cast<double>(report.bytes) / report.seconds))
+          .c_str());
   std::printf("  p50 %llu us, p90 %llu us, p99 %llu us, p99.9 %llu us\n",
               static_cast<unsigned long long>(report.latency_us.percentile(0.5)),
               static_cast<unsigned long long>(report.latency_us.percentile(0.9)),
               static_cast<unsigned long long>(report.latency_us.percentile(0.99)),
               static_cast<unsigned long long>(report.latency_us.percentile(0.999)));
-  std::printf("  %llu errors (%llu wrong bodies)%s%s\n", static_cast<unsigned long long>(report.errors),
-              static_cast<unsigned long long>(report.mismatches), report.first_error.empty() ? "" : ", first: ",
-              report.first_error.c_str());
+  std::printf("  %llu errors (%llu wrong bodies)%s%s\n",
+              static_cast<unsigned long long>(report.errors),
+              static_cast<unsigned long long>(report.mismatches),
+              report.first_error.empty() ? "" : ", first: ", report.first_error.c_str());
   if (used == nullptr) return;
-  std::printf("  server: %.1f us of CPU, %.3f flushes a drive, %.3f journal flushes per operation\n",
-              used->cpu_seconds * 1e6 / done,
-              static_cast<double>(used->drive_flushes) / done / static_cast<double>(used->drives),
-              static_cast<double>(used->journal_flushes) / done);
+  std::printf(
+      "  server: %.1f us of CPU, %.3f flushes a drive, %.3f journal flushes per operation\n",
+      used->cpu_seconds * 1e6 / done,
+      static_cast<double>(used->drive_flushes) / done / static_cast<double>(used->drives),
+      static_cast<double>(used->journal_flushes) / done);
 }
 
 // Objects that the operation finds.
@@ -132,8 +139,10 @@ int bench_s3(const Arguments& arguments) {
   BenchOptions options;
   Config config("shoal bench s3", "Drives any S3 endpoint and verifies what comes back.");
   config.add("endpoint", &options.endpoint, "http://HOST:PORT");
-  config.add("credentials", &options.credentials, "file with S3 keys in the AWS shared-credentials format");
-  config.add("data", &options.data, "data directory of our own cluster: also CPU and flushes per operation");
+  config.add("credentials", &options.credentials,
+             "file with S3 keys in the AWS shared-credentials format");
+  config.add("data", &options.data,
+             "data directory of our own cluster: also CPU and flushes per operation");
   config.add("bucket", &options.bucket, "bucket to use; made if it is not there");
   config.add("op", &options.operation, "put, get, head, delete, list or mixed");
   config.add_size("size", &options.size, "bytes of an object");
@@ -154,8 +163,10 @@ int bench_s3(const Arguments& arguments) {
     if (!directory.ok()) return fail(directory.status());
     if (options.credentials.empty()) options.credentials = directory->credentials_path();
   }
-  if (options.credentials.empty()) return fail(InvalidArgumentError("--credentials FILE is needed"), kExitUsage);
-  if (const Status loaded = load_credentials(options.credentials, &*endpoint); !loaded.ok()) return fail(loaded);
+  if (options.credentials.empty())
+    return fail(InvalidArgumentError("--credentials FILE is needed"), kExitUsage);
+  if (const Status loaded = load_credentials(options.credentials, &*endpoint); !loaded.ok())
+    return fail(loaded);
   if (const Status made = ensure_bucket(*endpoint, options.bucket); !made.ok()) return fail(made);
   S3LoadOptions load;
   load.endpoint = *endpoint;
@@ -187,11 +198,14 @@ int bench_s3(const Arguments& arguments) {
 
 int command_bench(const Arguments& arguments) {
   if (arguments.empty() || arguments[0] == "--help") {
-    std::printf("Usage: shoal bench s3 [--flag VALUE]...\n\n  s3    drive an S3 endpoint; see shoal bench s3 --help\n");
+    std::printf(
+        "Usage: shoal bench s3 [--flag VALUE]...\n\n  s3    drive an S3 endpoint; see shoal bench "
+        "s3 --help\n");
     return arguments.empty() ? kExitUsage : kExitOk;
   }
   if (arguments[0] == "s3") return bench_s3(Arguments(arguments.begin() + 1, arguments.end()));
-  return fail(NotSupportedError("bench " + arguments[0] + " is not known; there is: s3"), kExitUsage);
+  return fail(NotSupportedError("bench " + arguments[0] + " is not known; there is: s3"),
+              kExitUsage);
 }
 
 }  // namespace shoal::tools

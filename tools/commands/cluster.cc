@@ -26,7 +26,9 @@ int need_data(const std::string& data) {
 int command_down(const Arguments& arguments) {
   std::string data;
   std::uint64_t timeout_seconds = 60;
-  Config config("shoal down", "Stops the cluster of a data directory: flushes, unmounts, and waits until it has ended.");
+  Config config(
+      "shoal down",
+      "Stops the cluster of a data directory: flushes, unmounts, and waits until it has ended.");
   config.add("data", &data, "directory of the cluster");
   config.add("timeout", &timeout_seconds, "seconds to wait");
   int exit_status = kExitOk;
@@ -36,12 +38,14 @@ int command_down(const Arguments& arguments) {
   if (!directory.ok()) return fail(directory.status());
   auto running = directory->running();
   if (!running.ok()) return fail(running.status());
-  if (kill(static_cast<pid_t>(running->pid), SIGTERM) != 0) return fail(ErrnoError(errno, "stopping the cluster"));
+  if (kill(static_cast<pid_t>(running->pid), SIGTERM) != 0)
+    return fail(ErrnoError(errno, "stopping the cluster"));
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(timeout_seconds);
   while (directory->running().ok()) {
     if (std::chrono::steady_clock::now() > end) {
-      return fail(DeadlineExceededError("process " + std::to_string(running->pid) + " has not ended within " +
-                                        std::to_string(timeout_seconds) + " s"));
+      return fail(DeadlineExceededError("process " + std::to_string(running->pid) +
+                                        " has not ended within " + std::to_string(timeout_seconds) +
+                                        " s"));
     }
     std::this_thread::sleep_for(kPoll);
   }
@@ -52,7 +56,8 @@ int command_down(const Arguments& arguments) {
 int command_status(const Arguments& arguments) {
   std::string data;
   bool json = false;
-  Config config("shoal status", "Shows daemons, drives, packs, space, mounts and memory of a running cluster.");
+  Config config("shoal status",
+                "Shows daemons, drives, packs, space, mounts and memory of a running cluster.");
   config.add("data", &data, "directory of the cluster");
   config.add("json", &json, "as one JSON object");
   int exit_status = kExitOk;

@@ -5,7 +5,8 @@
 namespace shoal::tools {
 
 int fail(const Status& status, int exit_status) {
-  std::fprintf(stderr, "shoal: %s\n", status.message().empty() ? status.to_string().c_str() : status.message().c_str());
+  std::fprintf(stderr, "shoal: %s\n",
+               status.message().empty() ? status.to_string().c_str() : status.message().c_str());
   return exit_status;
 }
 

@@ -34,7 +34,8 @@ struct UpOptions {
   bool detach = false;
 };
 
-// Tells the parent of a detached start how it went: the parent prints what comes and ends with the last byte.
+// Tells the parent of a detached start how it went: the parent prints what comes and ends with the
+// last byte.
 class Readiness {
  public:
   explicit Readiness(int fd) : fd_(fd) {}
@@ -50,11 +51,14 @@ class Readiness {
 };
 
 Status validate(const UpOptions& options) {
-  if (options.data.empty()) return InvalidArgumentError("--data DIR is needed: where the cluster lives");
+  if (options.data.empty())
+    return InvalidArgumentError("--data DIR is needed: where the cluster lives");
   if (options.processes) {
-    return NotSupportedError("--processes is not available in this version: every part runs in one process");
+    return NotSupportedError(
+        "--processes is not available in this version: every part runs in one process");
   }
-  if (options.drives < 1 || options.drives > 256) return InvalidArgumentError("--drives must be 1 to 256");
+  if (options.drives < 1 || options.drives > 256)
+    return InvalidArgumentError("--drives must be 1 to 256");
   return OkStatus();
 }
 
@@ -68,7 +72,8 @@ void wait_for_end(const sigset_t& signals, const std::atomic<bool>& unmounted) {
   }
 }
 
-void print_ready(const UpOptions& options, const ClusterDirectory& directory, bool made_credentials) {
+void print_ready(const UpOptions& options, const ClusterDirectory& directory,
+                 bool made_credentials) {
   std::printf("Shoal is ready.\n");
   if (!options.s3.empty()) std::printf("  S3           http://%s\n", options.s3.c_str());
   if (!options.mount.empty()) std::printf("  files        %s\n", options.mount.c_str());
@@ -82,13 +87,15 @@ void print_ready(const UpOptions& options, const ClusterDirectory& directory, bo
   std::fflush(stdout);
 }
 
-Result<ClusterConfig> load_or_make(const ClusterDirectory& directory, const UpOptions& options, bool* fresh) {
+Result<ClusterConfig> load_or_make(const ClusterDirectory& directory, const UpOptions& options,
+                                   bool* fresh) {
   *fresh = !directory.has_cluster();
   if (!*fresh) return directory.load();
   ASSIGN_OR_RETURN(const CodeShape code, parse_code(options.code));
   if (options.drives < static_cast<std::uint64_t>(code.width())) {
-    return InvalidArgumentError("code " + options.code + " needs " + std::to_string(code.width()) + " drives, --drives " +
-                                std::to_string(options.drives) + " are too few");
+    return InvalidArgumentError("code " + options.code + " needs " + std::to_string(code.width()) +
+                                " drives, --drives " + std::to_string(options.drives) +
+                                " are too few");
   }
   return directory.make_config(code, static_cast<std::uint32_t>(options.drives));
 }
@@ -105,7 +112,8 @@ int run(const UpOptions& options, Readiness ready) {
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
-  // Row and request buffers come and go by the megabyte: keeping them costs memory, fetching them anew page faults.
+  // Row and request buffers come and go by the megabyte: keeping them costs memory, fetching them
+  // anew page faults.
   mallopt(M_MMAP_THRESHOLD, 32 << 20);
   mallopt(M_TRIM_THRESHOLD, kKeepHeapBytes);
   rlimit files{};
@@ -138,9 +146,10 @@ int run(const UpOptions& options, Readiness ready) {
     running.s3_address = options.s3;
     status = directory->publish(running);
   }
-  auto control = ControlSocket::open(directory->run_path() + "/control", [&](const std::string& word) {
-    return word == "json" ? (*cluster)->status_json() : (*cluster)->status_text();
-  });
+  auto control =
+      ControlSocket::open(directory->run_path() + "/control", [&](const std::string& word) {
+        return word == "json" ? (*cluster)->status_json() : (*cluster)->status_text();
+      });
   if (status.ok() && !control.ok()) status = control.status();
   if (!status.ok()) {
     (void)(*cluster)->stop();
@@ -179,7 +188,8 @@ int run_detached(const UpOptions& options) {
 
 int command_up(const Arguments& arguments) {
   UpOptions options;
-  Config config("shoal up", "Starts a whole cluster on this machine, everything under one directory.");
+  Config config("shoal up",
+                "Starts a whole cluster on this machine, everything under one directory.");
   config.add("data", &options.data, "directory of the cluster; made if it is not there");
   config.add("mount", &options.mount, "also mount the file system there");
   config.add("s3", &options.s3, "address of the S3 server");

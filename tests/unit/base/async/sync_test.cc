@@ -89,7 +89,8 @@ TEST_F(SyncTest, RunOnRunsThereAndComesBack) {
   ManualExecutor other(clock);
   std::optional<std::pair<Executor*, Executor*>> places;
   executor.post([&] {
-    spawn([](Executor* o, auto* out) -> Task<void> { *out = co_await there_and_back(o); }(&other, &places));
+    spawn([](Executor* o, auto* out) -> Task<void> { *out = co_await there_and_back(o); }(&other,
+                                                                                          &places));
   });
   while (!places) {
     executor.run_ready();

@@ -26,7 +26,9 @@ Task<int> sleep_and_answer() {
   co_return 7;
 }
 
-TEST_F(EventLoopTest, AThreadWaitsForACoroutine) { EXPECT_EQ(sync_wait(*loop, sleep_and_answer()), 7); }
+TEST_F(EventLoopTest, AThreadWaitsForACoroutine) {
+  EXPECT_EQ(sync_wait(*loop, sleep_and_answer()), 7);
+}
 
 Task<int> count_to(EventLoop* other, int n) {
   int sum = 0;

@@ -17,11 +17,11 @@ namespace shoal::storaged {
 namespace {
 
 const CodeShape kCode{4, 2, MatrixId::kCauchy};
-const DriveIdentity kIdentity{"11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222",
-                              DriveId(1)};
+const DriveIdentity kIdentity{"11111111-1111-4111-8111-111111111111",
+                              "22222222-2222-4222-8222-222222222222", DriveId(1)};
 
-WriteFragmentRequest make_write(PackId pack, std::uint32_t row, std::uint32_t bytes, std::uint64_t seed,
-                                std::uint64_t epoch = 1) {
+WriteFragmentRequest make_write(PackId pack, std::uint32_t row, std::uint32_t bytes,
+                                std::uint64_t seed, std::uint64_t epoch = 1) {
   WriteFragmentRequest request;
   request.drive = DriveId(1);
   request.key = {pack, row, 0};
@@ -30,13 +30,15 @@ WriteFragmentRequest make_write(PackId pack, std::uint32_t row, std::uint32_t by
   request.shape.lease_epoch = epoch;
   Buffer payload = Buffer::allocate(bytes);
   SeededRandom random(seed);
-  for (std::size_t i = 0; i < bytes; ++i) payload.mutable_data()[i] = static_cast<std::byte>(random.next());
+  for (std::size_t i = 0; i < bytes; ++i)
+    payload.mutable_data()[i] = static_cast<std::byte>(random.next());
   request.page_crcs = page_crc32cs(payload.span());
   request.payload.push_back(std::move(payload));
   return request;
 }
 
-ReadFragmentRequest make_read(PackId pack, std::uint32_t row, std::uint32_t offset, std::uint32_t length) {
+ReadFragmentRequest make_read(PackId pack, std::uint32_t row, std::uint32_t offset,
+                              std::uint32_t length) {
   ReadFragmentRequest request;
   request.drive = DriveId(1);
   request.key = {pack, row, 0};
@@ -45,7 +47,8 @@ ReadFragmentRequest make_read(PackId pack, std::uint32_t row, std::uint32_t offs
   return request;
 }
 
-Task<Result<std::unique_ptr<Drive>>> open_at(IoContext* io, std::string path, DriveOptions options) {
+Task<Result<std::unique_ptr<Drive>>> open_at(IoContext* io, std::string path,
+                                             DriveOptions options) {
   auto directory = FileDirectory::open(*io, std::move(path));
   if (!directory.ok()) co_return directory.status();
   co_return co_await Drive::open(std::move(*directory), std::move(options));
@@ -85,7 +88,8 @@ class DriveTest : public testing::TestWithParam<IoBackend> {
     sync_wait(*loop_, drive_->close());
     drive_.reset();
   }
-  Status write(PackId pack, std::uint32_t row, std::uint32_t bytes, std::uint64_t seed, std::uint64_t epoch = 1) {
+  Status write(PackId pack, std::uint32_t row, std::uint32_t bytes, std::uint64_t seed,
+               std::uint64_t epoch = 1) {
     return sync_wait(*loop_, drive_->write_fragment(make_write(pack, row, bytes, seed, epoch)));
   }
   Result<Buffer> read(PackId pack, std::uint32_t row, std::uint32_t offset, std::uint32_t length) {
@@ -131,13 +135,15 @@ class DriveTest : public testing::TestWithParam<IoBackend> {
   std::unique_ptr<Drive> drive_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Backends, DriveTest, testing::Values(IoBackend::kAuto, IoBackend::kThreads));
+INSTANTIATE_TEST_SUITE_P(Backends, DriveTest,
+                         testing::Values(IoBackend::kAuto, IoBackend::kThreads));
 
 TEST_P(DriveTest, WhatWasWrittenIsReadBackInAnyRange) {
   ASSERT_TRUE(write(PackId(7), 0, 10'000, 1).ok());
   expect_content(PackId(7), 0, 10'000, 1);
   const Buffer whole = make_write(PackId(7), 0, 10'000, 1).payload[0];
-  for (const auto& [offset, length] : std::map<std::uint32_t, std::uint32_t>{{0, 1}, {4095, 2}, {5000, 5000}, {9999, 1}}) {
+  for (const auto& [offset, length] :
+       std::map<std::uint32_t, std::uint32_t>{{0, 1}, {4095, 2}, {5000, 5000}, {9999, 1}}) {
     EXPECT_EQ(read(PackId(7), 0, offset, length)->view(), whole.view().substr(offset, length));
   }
   EXPECT_EQ(read(PackId(7), 0, 9'999, 2).status().code(), StatusCode::kOutOfRange);
@@ -146,13 +152,16 @@ TEST_P(DriveTest, WhatWasWrittenIsReadBackInAnyRange) {
 
 TEST_P(DriveTest, FragmentsSurviveAReopenAcrossManySegments) {
   std::vector<WriteFragmentRequest> requests;
-  for (std::uint32_t row = 0; row < 600; ++row) requests.push_back(make_write(PackId(3), row, 4096 + row, row));
-  for (std::uint32_t row = 600; row < 606; ++row) requests.push_back(make_write(PackId(3), row, 300'000, row));
+  for (std::uint32_t row = 0; row < 600; ++row)
+    requests.push_back(make_write(PackId(3), row, 4096 + row, row));
+  for (std::uint32_t row = 600; row < 606; ++row)
+    requests.push_back(make_write(PackId(3), row, 300'000, row));
   for (const Status& status : sync_wait(*loop_, write_all(drive_.get(), std::move(requests)))) {
     ASSERT_TRUE(status.ok()) << status.to_string();
   }
   for (int round = 0; round < 2; ++round) {
-    for (std::uint32_t row = 0; row < 606; row += 7) expect_content(PackId(3), row, row < 600 ? 4096 + row : 300'000, row);
+    for (std::uint32_t row = 0; row < 606; row += 7)
+      expect_content(PackId(3), row, row < 600 ? 4096 + row : 300'000, row);
     EXPECT_EQ(drive_->status().fragment_count, 606U);
     close();
     ASSERT_TRUE(open().ok());
@@ -163,7 +172,8 @@ TEST_P(DriveTest, FragmentsSurviveAReopenAcrossManySegments) {
 TEST_P(DriveTest, ManyWritesShareOneFlush) {
   const std::uint64_t before = drive_->status().flush_count;
   std::vector<WriteFragmentRequest> requests;
-  for (std::uint32_t row = 0; row < 100; ++row) requests.push_back(make_write(PackId(3), row, 4096, row));
+  for (std::uint32_t row = 0; row < 100; ++row)
+    requests.push_back(make_write(PackId(3), row, 4096, row));
   (void)sync_wait(*loop_, write_all(drive_.get(), std::move(requests)));
   EXPECT_LE(drive_->status().flush_count - before, 10U);
 }
@@ -178,7 +188,8 @@ TEST_P(DriveTest, ARetryIsFineAndAnotherContentIsNot) {
 TEST_P(DriveTest, APayloadThatDoesNotMatchItsCrcsIsRefused) {
   WriteFragmentRequest request = make_write(PackId(7), 0, 5000, 1);
   request.page_crcs[1] ^= 1;
-  EXPECT_EQ(sync_wait(*loop_, drive_->write_fragment(std::move(request))).code(), StatusCode::kCorruption);
+  EXPECT_EQ(sync_wait(*loop_, drive_->write_fragment(std::move(request))).code(),
+            StatusCode::kCorruption);
 }
 
 TEST_P(DriveTest, AFlippedByteIsReportedAndNeverServed) {
@@ -205,7 +216,8 @@ TEST_P(DriveTest, ATornLastBatchIsTheEndOfTheLog) {
 TEST_P(DriveTest, DamageInTheMiddleDoesNotHideWhatFollows) {
   for (std::uint32_t row = 0; row < 5; ++row) ASSERT_TRUE(write(PackId(7), row, 4096, row).ok());
   close();
-  // Each batch is a page of summary and a page of payload; the summary just before row 2's payload is its own.
+  // Each batch is a page of summary and a page of payload; the summary just before row 2's payload
+  // is its own.
   const std::string payload(make_write(PackId(7), 2, 4096, 2).payload[0].view());
   bool damaged = false;
   for (const std::string& path : segments()) {
@@ -215,7 +227,8 @@ TEST_P(DriveTest, DamageInTheMiddleDoesNotHideWhatFollows) {
     const std::size_t at = content.find(payload);
     const std::uint64_t garbage = 0;
     if (at != std::string::npos) {
-      damaged = pwrite(fd, &garbage, sizeof garbage, static_cast<off_t>(at - 4096)) == sizeof garbage;
+      damaged =
+          pwrite(fd, &garbage, sizeof garbage, static_cast<off_t>(at - 4096)) == sizeof garbage;
     }
     ::close(fd);
   }
@@ -226,7 +239,8 @@ TEST_P(DriveTest, DamageInTheMiddleDoesNotHideWhatFollows) {
 }
 
 TEST_P(DriveTest, DeletionsSurviveAndFreeTheirSpace) {
-  for (std::uint32_t row = 0; row < 900; ++row) ASSERT_TRUE(write(PackId(row % 3 + 1), row, 4096, row).ok());
+  for (std::uint32_t row = 0; row < 900; ++row)
+    ASSERT_TRUE(write(PackId(row % 3 + 1), row, 4096, row).ok());
   ASSERT_TRUE(sync_wait(*loop_, drive_->delete_pack(PackId(1))).ok());
   ASSERT_TRUE(sync_wait(*loop_, drive_->delete_rows(PackId(2), {1, 4, 7})).ok());
   for (int round = 0; round < 3; ++round) {
@@ -262,7 +276,8 @@ TEST_P(DriveTest, AFullDriveRefusesEarlyAndRecoversByDeleting) {
   EXPECT_EQ(status.code(), StatusCode::kNoSpace);
   EXPECT_GT(row, 60U);
   expect_content(PackId(1), 0, 60'000, 0);
-  for (std::uint32_t pack = 1; pack <= row / 64; ++pack) ASSERT_TRUE(sync_wait(*loop_, drive_->delete_pack(PackId(pack))).ok());
+  for (std::uint32_t pack = 1; pack <= row / 64; ++pack)
+    ASSERT_TRUE(sync_wait(*loop_, drive_->delete_pack(PackId(pack))).ok());
   // Recycling runs in the background.
   for (int i = 0; i < 2000 && !status.ok(); ++i) status = write(PackId(100'000), 1, 60'000, 9);
   EXPECT_TRUE(status.ok()) << status.to_string();
