@@ -1,0 +1,149 @@
+#include "metad/journal/journal.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/async/sync.h"
+#include "base/io/uring_device.h"
+#include "tests/support/temp_directory.h"
+
+namespace shoal::metad {
+namespace {
+
+constexpr std::uint64_t kSegmentBytes = 256 * 1024;
+
+class JournalTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    loop_ = std::move(EventLoop::create("journal-test")).value();
+    io_ = std::move(IoContext::create(*loop_)).value();
+    directory_ = std::move(FileDirectory::open(*io_, temp_.path() + "/journal")).value();
+    loop_->start();
+  }
+  void TearDown() override {
+    journal_.reset();
+    directory_.reset();
+    loop_->stop();
+    loop_->join();
+    io_.reset();
+  }
+  // Opens and collects what is replayed.
+  Status open(std::uint64_t after = 0) {
+    journal_.reset();
+    replayed_.clear();
+    auto opened = sync_wait(
+        *loop_, Journal::open(*directory_, kSegmentBytes, after, [this](std::uint64_t position, std::string_view text) {
+          replayed_.emplace_back(position, text);
+          return OkStatus();
+        }));
+    if (!opened.ok()) return opened.status();
+    journal_ = std::move(*opened);
+    return OkStatus();
+  }
+  static std::string command(std::uint64_t position) {
+    return "command " + std::to_string(position) + std::string(position % 3000, 'x');
+  }
+  void append(std::uint64_t count, std::uint64_t at_once) {
+    for (std::uint64_t done = 0; done < count; done += at_once) {
+      const std::uint64_t first = journal_->last_position() + 1;
+      std::vector<std::string> texts;
+      for (std::uint64_t i = 0; i < at_once; ++i) texts.push_back(command(first + i));
+      const std::vector<std::string_view> views(texts.begin(), texts.end());
+      ASSERT_TRUE(sync_wait(*loop_, journal_->write(first, views)).ok());
+    }
+  }
+  void expect_replayed(std::uint64_t first, std::uint64_t last) {
+    ASSERT_EQ(replayed_.size(), last - first + 1);
+    for (std::uint64_t i = 0; i < replayed_.size(); ++i) {
+      EXPECT_EQ(replayed_[i].first, first + i);
+      EXPECT_EQ(replayed_[i].second, command(first + i));
+    }
+  }
+  // Changes a byte of the batch that holds `text`.
+  void flip(const std::string& text) {
+    for (const auto& entry : std::filesystem::directory_iterator(temp_.path() + "/journal")) {
+      const int fd = ::open(entry.path().c_str(), O_RDWR);
+      std::string content(std::filesystem::file_size(entry.path()), '\0');
+      ASSERT_EQ(pread(fd, content.data(), content.size(), 0), static_cast<ssize_t>(content.size()));
+      const std::size_t at = content.find(text);
+      if (at != std::string::npos) {
+        const char changed = static_cast<char>(content[at] ^ 1);
+        ASSERT_EQ(pwrite(fd, &changed, 1, static_cast<off_t>(at)), 1);
+        fsync(fd);
+        close(fd);
+        return;
+      }
+      close(fd);
+    }
+    FAIL() << "nothing to flip";
+  }
+
+  test::TempDirectory temp_;
+  std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<IoContext> io_;
+  std::unique_ptr<FileDirectory> directory_;
+  std::unique_ptr<Journal> journal_;
+  std::vector<std::pair<std::uint64_t, std::string>> replayed_;
+};
+
+TEST_F(JournalTest, WhatWasWrittenIsReplayedInOrderAcrossFiles) {
+  ASSERT_TRUE(open().ok());
+  append(600, 3);
+  ASSERT_TRUE(open().ok());
+  expect_replayed(1, 600);
+  append(30, 1);
+  ASSERT_TRUE(open(100).ok());
+  expect_replayed(101, 630);
+}
+
+TEST_F(JournalTest, TrimmedFilesAreUsedAgain) {
+  ASSERT_TRUE(open().ok());
+  for (int round = 0; round < 20; ++round) {
+    append(150, 5);
+    journal_->trim(journal_->last_position());
+  }
+  const auto files = std::distance(std::filesystem::directory_iterator(temp_.path() + "/journal"),
+                                   std::filesystem::directory_iterator());
+  EXPECT_LE(files, 4);
+  const std::uint64_t last = journal_->last_position();
+  append(10, 1);
+  ASSERT_TRUE(open(last).ok());
+  expect_replayed(last + 1, last + 10);
+}
+
+TEST_F(JournalTest, ATornLastBatchIsTheEnd) {
+  ASSERT_TRUE(open().ok());
+  append(20, 1);
+  flip("command 20x");
+  ASSERT_TRUE(open().ok());
+  expect_replayed(1, 19);
+  append(1, 1);
+  ASSERT_TRUE(open().ok());
+  expect_replayed(1, 20);
+}
+
+TEST_F(JournalTest, DamageInTheMiddleIsCorruptionNamedWithFileAndByte) {
+  ASSERT_TRUE(open().ok());
+  append(20, 1);
+  flip("command 10x");
+  const Status status = open();
+  EXPECT_EQ(status.code(), StatusCode::kCorruption);
+  EXPECT_NE(status.message().find("journal-"), std::string::npos);
+  EXPECT_NE(status.message().find("byte"), std::string::npos);
+}
+
+TEST_F(JournalTest, AGapBehindTheCheckpointIsCorruption) {
+  ASSERT_TRUE(open().ok());
+  for (int round = 0; round < 3; ++round) {
+    append(300, 5);
+    journal_->trim(journal_->last_position());
+  }
+  append(200, 5);
+  EXPECT_EQ(open(0).code(), StatusCode::kCorruption);
+}
+
+}  // namespace
+}  // namespace shoal::metad
