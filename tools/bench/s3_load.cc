@@ -88,7 +88,7 @@ class Workload {
   S3Request get(std::uint64_t object) {
     S3Request request;
     request.object = object;
-    request.verify = true;
+    request.verify = options_.verify;
     request.expect_bytes = options_.size_bytes;
     build("GET", key_of(options_, object), "", "UNSIGNED-PAYLOAD", std::nullopt, &request.head);
     return request;

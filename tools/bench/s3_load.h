@@ -39,6 +39,7 @@ struct S3LoadOptions {
   std::uint64_t request_limit = 0;      // 0: none
   std::uint64_t object_count = 10'000;  // objects that get, head, delete and list find
   std::uint64_t first_object = 0;       // the number of the first object that put makes
+  bool verify = true;            // off for a store that gives nothing back
   bool sign_payload = false;            // SHA-256 of each body instead of UNSIGNED-PAYLOAD
 };
 

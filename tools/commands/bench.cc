@@ -1,11 +1,14 @@
 // shoal bench: loads and their figures.
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <fstream>
 #include <sstream>
 
+#include "s3compat/discard_store.h"
+#include "s3compat/server.h"
 #include "tools/bench/s3_load.h"
 #include "tools/cluster_directory.h"
 #include "tools/commands/commands.h"
@@ -123,6 +126,28 @@ void print_report(const BenchOptions& options, const S3LoadReport& report,
       static_cast<double>(used->journal_flushes) / done);
 }
 
+constexpr char kFrontKey[] = "front";
+
+// The server of `bench front`: writes its port to `port_fd` and serves until it is killed.
+int serve_discarding(std::uint64_t object_bytes, int port_fd) {
+  auto loop = EventLoop::create("shoal-s3");
+  if (!loop.ok()) return kExitFailed;
+  s3compat::Credentials credentials;
+  credentials[kFrontKey] = {kFrontKey, 0, 0};
+  s3compat::DiscardStore store(object_bytes);
+  s3compat::S3ServerOptions options;
+  options.address = "127.0.0.1:0";
+  auto server = s3compat::S3Server::listen(**loop, std::move(options), credentials, store);
+  if (!server.ok()) return fail(server.status());
+  (*loop)->post([&] {
+    const std::uint16_t port = (*server)->port();
+    if (!(*server)->start().ok() || write(port_fd, &port, sizeof port) != sizeof port)
+      _exit(kExitFailed);
+  });
+  (*loop)->run();
+  return kExitOk;
+}
+
 // Objects that the operation finds.
 Status prepare(const S3LoadOptions& load) {
   if (load.operation == S3Operation::kPut) return OkStatus();
@@ -194,17 +219,68 @@ int bench_s3(const Arguments& arguments) {
   return report->errors == 0 ? kExitOk : kExitFailed;
 }
 
+// The same load in the same process layout (the server in one process, the load in another) against
+// our front end on a store that discards: the limit that ratios are taken to.
+int bench_front(const Arguments& arguments) {
+  BenchOptions options;
+  Config config("shoal bench front", "Drives our S3 front end on a store that discards.");
+  config.add("op", &options.operation, "put or get");
+  config.add_size("size", &options.size, "bytes of an object");
+  config.add("concurrency", &options.concurrency, "connections");
+  config.add("seconds", &options.seconds, "how long");
+  config.add("json", &options.json, "figures as one JSON object");
+  int exit_status = kExitOk;
+  if (!parse_arguments(&config, arguments, &exit_status)) return exit_status;
+  if (options.operation != "put" && options.operation != "get") {
+    return fail(InvalidArgumentError("--op " + options.operation + ": expected put or get"),
+                kExitUsage);
+  }
+  int port_pipe[2];
+  if (pipe(port_pipe) != 0) return fail(ErrnoError(errno, "pipe"));
+  const pid_t server = fork();
+  if (server < 0) return fail(ErrnoError(errno, "fork"));
+  if (server == 0) {
+    close(port_pipe[0]);
+    _exit(serve_discarding(options.size, port_pipe[1]));
+  }
+  close(port_pipe[1]);
+  std::uint16_t port = 0;
+  const bool started = read(port_pipe[0], &port, sizeof port) == sizeof port;
+  S3LoadOptions load;
+  load.endpoint.host = "127.0.0.1:" + std::to_string(port);
+  load.endpoint.address = "127.0.0.1";
+  load.endpoint.port = port;
+  load.endpoint.access_key = kFrontKey;
+  load.endpoint.secret_key = kFrontKey;
+  load.bucket = "front";
+  load.operation = options.operation == "put" ? S3Operation::kPut : S3Operation::kGet;
+  load.size_bytes = options.size;
+  load.concurrency = static_cast<unsigned>(options.concurrency);
+  load.seconds = options.seconds;
+  load.verify = false;
+  Result<S3LoadReport> report = UnavailableError("the front end did not start");
+  if (started) report = run_s3_load(load);
+  kill(server, SIGKILL);
+  waitpid(server, nullptr, 0);
+  if (!report.ok()) return fail(report.status());
+  print_report(options, *report, nullptr);
+  return report->errors == 0 ? kExitOk : kExitFailed;
+}
+
 }  // namespace
 
 int command_bench(const Arguments& arguments) {
   if (arguments.empty() || arguments[0] == "--help") {
     std::printf(
-        "Usage: shoal bench s3 [--flag VALUE]...\n\n  s3    drive an S3 endpoint; see shoal bench "
-        "s3 --help\n");
+        "Usage: shoal bench KIND [--flag VALUE]...\n\n"
+        "  s3     drive any S3 endpoint\n"
+        "  front  drive our S3 front end on a store that discards: its limit\n");
     return arguments.empty() ? kExitUsage : kExitOk;
   }
+  if (arguments[0] == "front")
+    return bench_front(Arguments(arguments.begin() + 1, arguments.end()));
   if (arguments[0] == "s3") return bench_s3(Arguments(arguments.begin() + 1, arguments.end()));
-  return fail(NotSupportedError("bench " + arguments[0] + " is not known; there is: s3"),
+  return fail(NotSupportedError("bench " + arguments[0] + " is not known; there are: s3, front"),
               kExitUsage);
 }
 
