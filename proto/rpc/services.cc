@@ -1,0 +1,134 @@
+#include "proto/rpc/services.h"
+
+#include "proto/storage.pb.h"
+#include "proto/wire/convert.h"
+#include "proto/wire/storage_convert.h"
+
+namespace shoal::rpc {
+namespace {
+
+using proto::StorageRequest;
+
+Task<Status> write_fragment(StorageApi* api, DriveId drive, const proto::WriteFragment* request,
+                            BufferList payload, MonotonicTime deadline) {
+  auto write = wire::write_fragment_from_proto(drive, *request);
+  if (!write.ok()) co_return write.status();
+  write->payload = std::move(payload);
+  if (total_size(write->payload) != write->shape.height(write->key.column))
+    co_return InvalidArgumentError("a fragment's payload is not as long as its column is high");
+  co_return co_await api->write_fragment(std::move(*write), deadline);
+}
+
+Task<Status> read_fragment(StorageApi* api, DriveId drive, const proto::ReadFragment* request,
+                           BufferList* payload, MonotonicTime deadline) {
+  auto read = wire::read_fragment_from_proto(drive, *request);
+  if (!read.ok()) co_return read.status();
+  auto bytes = co_await api->read_fragment(*read, deadline);
+  if (bytes.ok() && !bytes->empty()) payload->push_back(std::move(*bytes));
+  co_return bytes.status();
+}
+
+Task<Status> run_storage(StorageApi* api, const StorageRequest* request, BufferList payload,
+                         proto::StorageReply* reply, BufferList* reply_payload,
+                         MonotonicTime deadline) {
+  const DriveId drive(request->drive());
+  switch (request->op_case()) {
+    case StorageRequest::kWriteFragment:
+      co_return co_await write_fragment(api, drive, &request->write_fragment(), std::move(payload),
+                                        deadline);
+    case StorageRequest::kReadFragment:
+      co_return co_await read_fragment(api, drive, &request->read_fragment(), reply_payload,
+                                       deadline);
+    case StorageRequest::kRowShape: {
+      const auto shape = co_await api->row_shape(drive, PackId(request->row_shape().pack()),
+                                                 request->row_shape().row(), deadline);
+      if (shape.ok()) wire::row_shape_to_proto(*shape, reply->mutable_row_shape());
+      co_return shape.status();
+    }
+    case StorageRequest::kSealPack:
+      co_return co_await api->seal_pack(drive, PackId(request->seal_pack().pack()),
+                                        request->seal_pack().epoch(), deadline);
+    case StorageRequest::kDeletePack:
+      co_return co_await api->delete_pack(drive, PackId(request->delete_pack().pack()), deadline);
+    case StorageRequest::kDeleteRows: {
+      const auto& rows = request->delete_rows().rows();
+      std::vector<std::uint32_t> list(rows.begin(), rows.end());
+      co_return co_await api->delete_rows(drive, PackId(request->delete_rows().pack()),
+                                          std::move(list), deadline);
+    }
+    case StorageRequest::kListPacks: {
+      const auto packs = co_await api->list_packs(drive, PackId(request->list_packs().after()),
+                                                  request->list_packs().limit(), deadline);
+      if (packs.ok()) wire::packs_to_proto(*packs, reply);
+      co_return packs.status();
+    }
+    case StorageRequest::kListFragments: {
+      const proto::ListFragments& list = request->list_fragments();
+      const auto fragments = co_await api->list_fragments(drive, PackId(list.pack()),
+                                                          list.first_row(), list.limit(), deadline);
+      if (fragments.ok()) wire::fragments_to_proto(*fragments, reply);
+      co_return fragments.status();
+    }
+    case StorageRequest::kStatus: {
+      const auto drives = co_await api->status(deadline);
+      if (drives.ok()) wire::drives_to_proto(*drives, reply);
+      co_return drives.status();
+    }
+    case StorageRequest::OP_NOT_SET: break;
+  }
+  co_return NotSupportedError("this storage daemon does not know the operation asked for");
+}
+
+Task<Result<Message>> serve_storage(StorageApi* api, Message message, MonotonicTime deadline) {
+  if (message.service != Service::kStorage) co_return NotSupportedError("this is a storage daemon");
+  StorageRequest request;
+  if (!request.ParseFromString(message.body))
+    co_return InvalidArgumentError("a storage request that cannot be read");
+  proto::StorageReply reply;
+  Message out{Service::kStorage, "", {}};
+  const Status status = co_await run_storage(api, &request, std::move(message.payload), &reply,
+                                             &out.payload, deadline);
+  wire::status_to_proto(status, reply.mutable_status());
+  out.body = reply.SerializeAsString();
+  co_return out;
+}
+
+template <typename Reply>
+Result<Message> metadata_reply(Service service, const Result<Reply>& reply) {
+  if (!reply.ok()) return reply.status();
+  return Message{service, reply->SerializeAsString(), {}};
+}
+
+Task<Result<Message>> serve_metadata(MetadataApi* api, Message message, MonotonicTime deadline) {
+  if (message.service == Service::kCommand) {
+    proto::Command command;
+    if (!command.ParseFromString(message.body))
+      co_return InvalidArgumentError("a command that cannot be read");
+    const auto reply = co_await api->execute(std::move(command), deadline);
+    co_return metadata_reply(Service::kCommand, reply);
+  }
+  if (message.service == Service::kQuery) {
+    proto::Query query;
+    if (!query.ParseFromString(message.body))
+      co_return InvalidArgumentError("a query that cannot be read");
+    const auto reply = co_await api->query(std::move(query), deadline);
+    co_return metadata_reply(Service::kQuery, reply);
+  }
+  co_return NotSupportedError("this is a metadata daemon");
+}
+
+}  // namespace
+
+RpcServer::Handler storage_service(StorageApi& api) {
+  return [&api](Message message, MonotonicTime deadline) {
+    return serve_storage(&api, std::move(message), deadline);
+  };
+}
+
+RpcServer::Handler metadata_service(MetadataApi& api) {
+  return [&api](Message message, MonotonicTime deadline) {
+    return serve_metadata(&api, std::move(message), deadline);
+  };
+}
+
+}  // namespace shoal::rpc

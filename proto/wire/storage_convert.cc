@@ -1,0 +1,182 @@
+#include "proto/wire/storage_convert.h"
+
+namespace shoal::wire {
+namespace {
+
+Result<std::uint8_t> column_from_wire(std::uint32_t column) {
+  if (column >= static_cast<std::uint32_t>(kMaxColumns))
+    return InvalidArgumentError("column " + std::to_string(column) + " is out of range");
+  return static_cast<std::uint8_t>(column);
+}
+
+}  // namespace
+
+Result<RowShape> row_shape_from_proto(const proto::RowShapeProto& from) {
+  if (from.k() > kMaxDataColumns || from.m() > kMaxParityColumns || from.matrix() > 255 ||
+      from.heights_size() != static_cast<int>(from.k())) {
+    return InvalidArgumentError("a row's shape is out of range");
+  }
+  RowShape shape;
+  shape.code = {static_cast<std::uint8_t>(from.k()), static_cast<std::uint8_t>(from.m()),
+                static_cast<MatrixId>(from.matrix())};
+  for (int i = 0; i < from.heights_size(); ++i)
+    shape.heights[static_cast<std::size_t>(i)] = from.heights(i);
+  shape.lease_epoch = from.lease_epoch();
+  RETURN_IF_ERROR(validate(shape));
+  return shape;
+}
+
+void row_shape_to_proto(const RowShape& from, proto::RowShapeProto* to) {
+  to->set_k(from.code.k);
+  to->set_m(from.code.m);
+  to->set_matrix(static_cast<std::uint32_t>(from.code.matrix));
+  to->mutable_heights()->Add(from.heights.begin(), from.heights.begin() + from.code.k);
+  to->set_lease_epoch(from.lease_epoch);
+}
+
+Result<WriteFragmentRequest> write_fragment_from_proto(DriveId drive,
+                                                       const proto::WriteFragment& from) {
+  WriteFragmentRequest request;
+  request.drive = drive;
+  ASSIGN_OR_RETURN(const std::uint8_t column, column_from_wire(from.column()));
+  request.key = {PackId(from.pack()), from.row(), column};
+  ASSIGN_OR_RETURN(request.shape, row_shape_from_proto(from.shape()));
+  if (column >= request.shape.code.width())
+    return InvalidArgumentError("column " + std::to_string(column) + " is not in its row's shape");
+  request.page_crcs.assign(from.page_crcs().begin(), from.page_crcs().end());
+  request.directory.reserve(static_cast<std::size_t>(from.directory_size()));
+  for (const proto::RowObjectProto& object : from.directory()) {
+    ASSIGN_OR_RETURN(const std::uint8_t object_column, column_from_wire(object.column()));
+    request.directory.push_back({InodeId(object.inode()), object.file_offset(), object_column,
+                                 object.column_offset(), object.length(), object.crc32c()});
+  }
+  return request;
+}
+
+void write_fragment_to_proto(const WriteFragmentRequest& from, proto::WriteFragment* to) {
+  to->set_pack(from.key.pack.value());
+  to->set_row(from.key.row);
+  to->set_column(from.key.column);
+  row_shape_to_proto(from.shape, to->mutable_shape());
+  to->mutable_page_crcs()->Add(from.page_crcs.begin(), from.page_crcs.end());
+  to->mutable_directory()->Reserve(static_cast<int>(from.directory.size()));
+  for (const RowObject& object : from.directory) {
+    proto::RowObjectProto* out = to->add_directory();
+    out->set_inode(object.inode.value());
+    out->set_file_offset(object.file_offset);
+    out->set_column(object.column);
+    out->set_column_offset(object.column_offset);
+    out->set_length(object.length);
+    out->set_crc32c(object.crc32c);
+  }
+}
+
+Result<ReadFragmentRequest> read_fragment_from_proto(DriveId drive,
+                                                     const proto::ReadFragment& from) {
+  ASSIGN_OR_RETURN(const std::uint8_t column, column_from_wire(from.column()));
+  if (from.length() > kMaxColumnBytes || from.offset() > kMaxColumnBytes)
+    return InvalidArgumentError("a read of " + std::to_string(from.length()) + " bytes at " +
+                                std::to_string(from.offset()) + " lies outside any column");
+  return ReadFragmentRequest{drive,
+                             {PackId(from.pack()), from.row(), column},
+                             from.offset(),
+                             from.length(),
+                             from.verify()};
+}
+
+void read_fragment_to_proto(const ReadFragmentRequest& from, proto::ReadFragment* to) {
+  to->set_pack(from.key.pack.value());
+  to->set_row(from.key.row);
+  to->set_column(from.key.column);
+  to->set_offset(from.offset);
+  to->set_length(from.length);
+  to->set_verify(from.verify);
+}
+
+Result<std::vector<FragmentInfo>> fragments_from_proto(PackId pack,
+                                                       const proto::StorageReply& from) {
+  std::vector<FragmentInfo> fragments;
+  fragments.reserve(static_cast<std::size_t>(from.fragments_size()));
+  for (const proto::FragmentInfoProto& one : from.fragments()) {
+    FragmentInfo info;
+    ASSIGN_OR_RETURN(const std::uint8_t column, column_from_wire(one.column()));
+    info.key = {pack, one.row(), column};
+    ASSIGN_OR_RETURN(info.shape, row_shape_from_proto(one.shape()));
+    info.stored_bytes = one.stored_bytes();
+    fragments.push_back(info);
+  }
+  return fragments;
+}
+
+void fragments_to_proto(const std::vector<FragmentInfo>& from, proto::StorageReply* to) {
+  for (const FragmentInfo& info : from) {
+    proto::FragmentInfoProto* out = to->add_fragments();
+    out->set_row(info.key.row);
+    out->set_column(info.key.column);
+    row_shape_to_proto(info.shape, out->mutable_shape());
+    out->set_stored_bytes(info.stored_bytes);
+  }
+}
+
+std::vector<PackInfo> packs_from_proto(const proto::StorageReply& from) {
+  std::vector<PackInfo> packs;
+  packs.reserve(static_cast<std::size_t>(from.packs_size()));
+  for (const proto::PackInfoProto& one : from.packs()) {
+    packs.push_back(
+        {PackId(one.pack()), one.stored_bytes(), one.fragment_count(), one.sealed_epoch()});
+  }
+  return packs;
+}
+
+void packs_to_proto(const std::vector<PackInfo>& from, proto::StorageReply* to) {
+  for (const PackInfo& info : from) {
+    proto::PackInfoProto* out = to->add_packs();
+    out->set_pack(info.pack.value());
+    out->set_stored_bytes(info.stored_bytes);
+    out->set_fragment_count(info.fragment_count);
+    out->set_sealed_epoch(info.sealed_epoch);
+  }
+}
+
+std::vector<DriveStatus> drives_from_proto(const proto::StorageReply& from) {
+  std::vector<DriveStatus> drives;
+  for (const proto::DriveStatusProto& one : from.drives()) {
+    DriveStatus drive;
+    drive.drive = DriveId(one.drive());
+    drive.uuid = one.uuid();
+    drive.path = one.path();
+    drive.state = one.state();
+    drive.capacity_bytes = one.capacity_bytes();
+    drive.used_bytes = one.used_bytes();
+    drive.free_bytes = one.free_bytes();
+    drive.pack_count = one.pack_count();
+    drive.fragment_count = one.fragment_count();
+    drive.index_bytes = one.index_bytes();
+    drive.flush_count = one.flush_count();
+    drive.write_count = one.write_count();
+    drive.read_count = one.read_count();
+    drives.push_back(std::move(drive));
+  }
+  return drives;
+}
+
+void drives_to_proto(const std::vector<DriveStatus>& from, proto::StorageReply* to) {
+  for (const DriveStatus& drive : from) {
+    proto::DriveStatusProto* out = to->add_drives();
+    out->set_drive(drive.drive.value());
+    out->set_uuid(drive.uuid);
+    out->set_path(drive.path);
+    out->set_state(drive.state);
+    out->set_capacity_bytes(drive.capacity_bytes);
+    out->set_used_bytes(drive.used_bytes);
+    out->set_free_bytes(drive.free_bytes);
+    out->set_pack_count(drive.pack_count);
+    out->set_fragment_count(drive.fragment_count);
+    out->set_index_bytes(drive.index_bytes);
+    out->set_flush_count(drive.flush_count);
+    out->set_write_count(drive.write_count);
+    out->set_read_count(drive.read_count);
+  }
+}
+
+}  // namespace shoal::wire
