@@ -199,11 +199,19 @@ Status Config::load_environment() {
   return OkStatus();
 }
 
-Status Config::load_flags(const std::vector<std::string>& arguments) {
+Status Config::load(const std::vector<std::string>& arguments) {
+  constexpr std::string_view kFlag = "--config";
   for (std::size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i] == "--config" && i + 1 < arguments.size())
+    if (arguments[i] == kFlag && i + 1 < arguments.size())
       RETURN_IF_ERROR(load_file(arguments[i + 1]));
+    if (arguments[i].starts_with("--config="))
+      RETURN_IF_ERROR(load_file(arguments[i].substr(kFlag.size() + 1)));
   }
+  RETURN_IF_ERROR(load_environment());
+  return load_flags(arguments);
+}
+
+Status Config::load_flags(const std::vector<std::string>& arguments) {
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& argument = arguments[i];
     if (argument == "--help" || argument == "-h") {
@@ -214,6 +222,7 @@ Status Config::load_flags(const std::vector<std::string>& arguments) {
       if (++i >= arguments.size()) return InvalidArgumentError("--config needs a file");
       continue;
     }
+    if (argument.starts_with("--config=")) continue;
     if (!argument.starts_with("--")) {
       if (words_ == nullptr) return InvalidArgumentError("'" + argument + "' is not expected here");
       words_->push_back(argument);

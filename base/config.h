@@ -33,11 +33,13 @@ class Config {
   // Words that are not flags, in order; without this they are an error.
   void add_words(std::string name, std::vector<std::string>* words, std::string help);
 
+  // All sources in their order: the file of `--config FILE`, if there, the environment, the flags.
+  Status load(const std::vector<std::string>& arguments);
   // Errors: kInvalidArgument naming file, line, key and what is allowed; as read_file.
   Status load_file(const std::string& path);
   // Reads SHOAL_NAME for every declared name.
   Status load_environment();
-  // `--config FILE` is read first if present. Errors: kInvalidArgument.
+  // Errors: kInvalidArgument.
   Status load_flags(const std::vector<std::string>& arguments);
   // Whether --help was among the flags.
   bool wants_help() const { return wants_help_; }

@@ -8,7 +8,7 @@ namespace shoal::storaged {
 namespace {
 
 Task<Result<std::unique_ptr<Drive>>> open_drive(IoContext* io, DriveConfig config) {
-  auto directory = FileDirectory::open(*io, config.path);
+  auto directory = FileDirectory::open(*io, config.path, config.options.format_if_empty);
   if (!directory.ok()) co_return directory.status();
   co_return co_await Drive::open(std::move(*directory), config.options);
 }

@@ -1,35 +1,17 @@
 #include "tools/all_in_one.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
-#include "base/config.h"
 #include "base/log.h"
-#include "base/placement.h"
-#include "proto/wire/convert.h"
+#include "metad/cluster/membership.h"
+#include "storaged/capacity.h"
 #include "tools/json.h"
 
 namespace shoal::tools {
 namespace {
-
-constexpr std::uint32_t kGroupsPerDrive = 2;
-
-// Drives in one file system share its space: each gets its part of what is free and what the drives
-// have already.
-std::uint64_t share_of_space(const ClusterDirectory& directory, const ClusterConfig& config) {
-  std::error_code ignored;
-  const auto space = std::filesystem::space(directory.path(), ignored);
-  std::uint64_t used = 0;
-  for (const auto& entry :
-       std::filesystem::recursive_directory_iterator(directory.path() + "/drives", ignored)) {
-    if (entry.is_regular_file(ignored)) used += entry.file_size(ignored);
-  }
-  constexpr std::uint64_t kKept = 95;  // percent; the rest is the file system's and the metadata's
-  return (space.available + used) / 100 * kKept / config.drives.size();
-}
 
 Status make_directories(const ClusterDirectory& directory, const ClusterConfig& config,
                         bool fresh) {
@@ -51,12 +33,13 @@ AllInOne::~AllInOne() { CHECK(stopped_); }
 
 Result<std::unique_ptr<AllInOne>> AllInOne::start(const ClusterDirectory& directory,
                                                   const ClusterConfig& config, bool fresh,
-                                                  AllInOneOptions options) {
+                                                  ClusterOptions options) {
   std::unique_ptr<AllInOne> cluster(new AllInOne());
   cluster->data_path_ = directory.path();
+  cluster->options_ = options;
   Status started = cluster->start_store(directory, config, fresh);
   if (started.ok() && !options.s3_address.empty()) started = cluster->start_s3(directory, options);
-  if (started.ok() && !options.mount_point.empty()) started = cluster->start_mount(options);
+  if (started.ok() && !options.mount_point.empty()) started = cluster->mount(options.mount_point);
   if (started.ok()) return cluster;
   const Status stopped = cluster->stop();
   if (!stopped.ok()) log_error("shoal", "stopping after a failed start", {{"status", stopped}});
@@ -69,7 +52,9 @@ Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterCon
   ASSIGN_OR_RETURN(store_loop_, EventLoop::create("shoal-store"));
   ASSIGN_OR_RETURN(io_, IoContext::create(*store_loop_));
   store_loop_->start();
-  const std::uint64_t share = share_of_space(directory, config);
+  std::vector<std::string> paths;
+  for (const ClusterDrive& drive : config.drives) paths.push_back(drive.path);
+  ASSIGN_OR_RETURN(const std::uint64_t share, storaged::share_of_space(paths));
   std::vector<storaged::DriveConfig> drives;
   for (const ClusterDrive& drive : config.drives) {
     storaged::DriveConfig one;
@@ -92,38 +77,16 @@ Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterCon
     return metadata.status().with_context("metadata in " + directory.metad_path());
   metadata_ = std::move(*metadata);
   metadata_api_ = std::make_unique<rpc::InProcessMetadata>(*metadata_, *store_loop_);
-  RETURN_IF_ERROR(publish_map(config));
+  std::vector<DriveInfo> infos;
+  for (const ClusterDrive& drive : config.drives)
+    infos.push_back({drive.id, NodeId(1), drive.uuid, "", "local", "local", DriveState::kUp});
+  RETURN_IF_ERROR(
+      sync_wait(*store_loop_, metad::update_cluster_map(metadata_.get(), config.cluster_uuid,
+                                                        config.code, std::move(infos))));
   collector_ = std::make_unique<metad::Collector>(
       *metadata_, [this](const DriveInfo&) { return storage_.get(); });
   store_loop_->post([this] { collector_->start(); });
   return OkStatus();
-}
-
-// The first start tells the metadata which drives and groups there are.
-Status AllInOne::publish_map(const ClusterConfig& config) {
-  proto::Query query;
-  query.mutable_get_cluster_map();
-  auto reply = sync_wait(*store_loop_, metadata_->query(std::move(query), MonotonicTime::max()));
-  if (!reply.ok()) return reply.status();
-  if (reply->cluster_map().epoch() > 0) return OkStatus();
-  ClusterMap map;
-  map.epoch = 1;
-  map.cluster_uuid = config.cluster_uuid;
-  for (const ClusterDrive& drive : config.drives) {
-    map.drives.push_back({drive.id, NodeId(1), drive.uuid, "", "local", "local", DriveState::kUp});
-  }
-  const auto count = kGroupsPerDrive * static_cast<std::uint32_t>(config.drives.size());
-  ASSIGN_OR_RETURN(PlacementResult placed,
-                   make_placement_groups(map.drives, config.code, count, PgId(1)));
-  map.groups = std::move(placed.groups);
-  for (PlacementGroup& group : make_fallback_groups(map.drives, config.code, PgId(1 + count))) {
-    map.groups.push_back(std::move(group));
-  }
-  proto::Command command;
-  *command.mutable_set_cluster_map()->mutable_map() = wire::cluster_map_to_proto(map);
-  const auto set =
-      sync_wait(*store_loop_, metadata_->execute(std::move(command), MonotonicTime::max()));
-  return set.ok() ? wire::status_from_proto(set->status()) : set.status();
 }
 
 Result<std::unique_ptr<client::ClientStack>> AllInOne::open_client(EventLoop& loop,
@@ -135,7 +98,7 @@ Result<std::unique_ptr<client::ClientStack>> AllInOne::open_client(EventLoop& lo
                 loop, std::move(name)));
 }
 
-Status AllInOne::start_s3(const ClusterDirectory& directory, const AllInOneOptions& options) {
+Status AllInOne::start_s3(const ClusterDirectory& directory, const ClusterOptions& options) {
   ASSIGN_OR_RETURN(credentials_, s3compat::load_credentials(directory.credentials_path()));
   ASSIGN_OR_RETURN(s3_loop_, EventLoop::create("shoal-s3"));
   s3_loop_->start();
@@ -150,16 +113,46 @@ Status AllInOne::start_s3(const ClusterDirectory& directory, const AllInOneOptio
   return sync_wait(*s3_loop_, Start::run(s3_.get()));
 }
 
-Status AllInOne::start_mount(const AllInOneOptions& options) {
-  ASSIGN_OR_RETURN(mount_loop_, EventLoop::create("shoal-fuse"));
-  mount_loop_->start();
-  ASSIGN_OR_RETURN(mount_client_, open_client(*mount_loop_, "fuse " + options.mount_point));
-  fuse::MountOptions mount;
-  mount.mount_point = options.mount_point;
-  mount.allow_other = geteuid() == 0;
-  ASSIGN_OR_RETURN(mount_, fuse::FuseSession::mount(std::move(mount), mount_client_->files(),
-                                                    *mount_loop_, options.on_unmounted));
+Status AllInOne::mount(const std::string& mount_point) {
+  auto mount = std::make_unique<Mount>();
+  ASSIGN_OR_RETURN(mount->loop, EventLoop::create("shoal-fuse"));
+  mount->loop->start();
+  Status status;
+  auto client = open_client(*mount->loop, "fuse " + mount_point);
+  if (client.ok()) {
+    mount->client = std::move(*client);
+    fuse::MountOptions options;
+    options.mount_point = mount_point;
+    options.allow_other = geteuid() == 0;
+    auto session =
+        fuse::FuseSession::mount(std::move(options), mount->client->files(), *mount->loop,
+                                 [ended = &mount->ended] { *ended = true; });
+    if (session.ok()) mount->session = std::move(*session);
+    status = session.status();
+  } else {
+    status = client.status();
+  }
+  if (!status.ok()) {
+    (void)end(mount.get());
+    return status;
+  }
+  const std::lock_guard lock(mounts_mutex_);
+  mounts_.push_back(std::move(mount));
   return OkStatus();
+}
+
+Status AllInOne::end(Mount* mount) {
+  Status status;
+  if (mount->session != nullptr) status = mount->session->unmount();
+  if (mount->client != nullptr) {
+    const Status closed = sync_wait(*mount->loop, mount->client->close());
+    if (status.ok()) status = closed;
+  }
+  mount->loop->stop();
+  mount->loop->join();
+  mount->session.reset();
+  mount->client.reset();
+  return status;
 }
 
 Status AllInOne::stop() {
@@ -168,15 +161,11 @@ Status AllInOne::stop() {
   const auto keep = [&](const Status& status, std::string_view what) {
     if (first.ok() && !status.ok()) first = status.with_context(what);
   };
-  if (mount_ != nullptr) keep(mount_->unmount(), "unmounting");
-  if (mount_client_ != nullptr)
-    keep(sync_wait(*mount_loop_, mount_client_->close()), "closing the mount's client");
-  if (mount_loop_ != nullptr) {
-    mount_loop_->stop();
-    mount_loop_->join();
+  {
+    const std::lock_guard lock(mounts_mutex_);
+    for (const auto& mount : mounts_) keep(end(mount.get()), "unmounting");
+    mounts_.clear();
   }
-  mount_.reset();
-  mount_client_.reset();
   if (s3_ != nullptr) sync_wait(*s3_loop_, s3_->stop());
   if (s3_client_ != nullptr)
     keep(sync_wait(*s3_loop_, s3_client_->close()), "closing the S3 server's client");
@@ -203,92 +192,31 @@ Status AllInOne::stop() {
   return first;
 }
 
-std::string AllInOne::status_json() {
+ClusterStatus AllInOne::status() {
+  ClusterStatus status;
+  status.data_path = data_path_;
+  status.daemons.push_back({"shoal", getpid(), 0, resident_bytes(getpid())});
   proto::Query query;
   query.mutable_get_status();
-  auto reply = sync_wait(*store_loop_, metadata_->query(std::move(query), MonotonicTime::max()));
+  auto metadata = sync_wait(*store_loop_, metadata_->query(std::move(query), MonotonicTime::max()));
+  if (metadata.ok()) {
+    status.metadata = std::move(*metadata->mutable_metadata_status());
+  } else {
+    status.metadata = metadata.status();
+  }
   auto drives = sync_wait(*store_loop_, storage_->status(MonotonicTime::max()));
-  JsonWriter json;
-  json.begin_object();
-  json.field("data", data_path_);
-  json.field("pid", static_cast<std::uint64_t>(getpid()));
-  json.field("processes", false);
-  json.field("memory_bytes", resident_bytes());
-  if (reply.ok()) {
-    const proto::MetadataStatus& status = reply->metadata_status();
-    json.begin_object("metadata");
-    json.field("inodes", status.inode_count());
-    json.field("directories", status.directory_count());
-    json.field("packs", status.pack_count());
-    json.field("live_bytes", status.live_bytes());
-    json.field("journal_position", status.journal_position());
-    json.field("checkpoint_position", status.checkpoint_position());
-    json.field("commands", status.command_count());
-    json.field("journal_flushes", status.journal_flush_count());
-    json.end_object();
-    json.begin_array("sessions");
-    for (const proto::SessionInfo& session : status.sessions()) {
-      json.begin_object();
-      json.field("client", session.client_name());
-      json.field("idle_ms", session.idle_ms());
-      json.field("open_packs", session.open_packs());
-      json.field("open_files", session.open_files());
-      json.end_object();
-    }
-    json.end_array();
-  }
-  json.begin_array("drives");
-  if (drives.ok()) {
-    for (const DriveStatus& drive : *drives) {
-      json.begin_object();
-      json.field("id", std::uint64_t{drive.drive.value()});
-      json.field("state", drive.state);
-      json.field("path", drive.path);
-      json.field("capacity_bytes", drive.capacity_bytes);
-      json.field("used_bytes", drive.used_bytes);
-      json.field("free_bytes", drive.free_bytes);
-      json.field("packs", drive.pack_count);
-      json.field("fragments", drive.fragment_count);
-      json.field("flushes", drive.flush_count);
-      json.field("fragments_written", drive.write_count);
-      json.field("fragments_read", drive.read_count);
-      json.end_object();
-    }
-  }
-  json.end_array();
-  json.begin_array("mounts");
-  if (mount_ != nullptr) json.value(mount_->mount_point());
-  json.end_array();
-  json.end_object();
-  return json.text();
+  if (drives.ok()) status.drives = std::move(*drives);
+  const std::lock_guard lock(mounts_mutex_);
+  for (const auto& mount : mounts_)
+    if (!mount->ended) status.mounts.push_back(mount->session->mount_point());
+  return status;
 }
 
-std::string AllInOne::status_text() {
-  proto::Query query;
-  query.mutable_get_status();
-  auto reply = sync_wait(*store_loop_, metadata_->query(std::move(query), MonotonicTime::max()));
-  auto drives = sync_wait(*store_loop_, storage_->status(MonotonicTime::max()));
-  std::string text = "cluster  " + data_path_ + " (all in one process " + std::to_string(getpid()) +
-                     ", " + format_size(resident_bytes()) + " resident)\n";
-  if (reply.ok()) {
-    const proto::MetadataStatus& status = reply->metadata_status();
-    text += "files    " + std::to_string(status.inode_count()) + " inodes, " +
-            std::to_string(status.directory_count()) + " directories, " +
-            format_size(status.live_bytes()) + " of data in " +
-            std::to_string(status.pack_count()) + " packs\n";
-    for (const proto::SessionInfo& session : status.sessions()) {
-      text += "client   " + session.client_name() + ": " + std::to_string(session.open_files()) +
-              " open files, " + std::to_string(session.open_packs()) + " open packs\n";
-    }
-  }
-  if (mount_ != nullptr) text += "mount    " + mount_->mount_point() + "\n";
-  if (!drives.ok()) return text;
-  for (const DriveStatus& drive : *drives) {
-    text += "drive " + drive.drive.to_string() + "  " + drive.state + ", " +
-            format_size(drive.used_bytes) + " used, " + format_size(drive.free_bytes) + " free, " +
-            std::to_string(drive.fragment_count) + " fragments, " + drive.path + "\n";
-  }
-  return text;
+RunningCluster AllInOne::running() const {
+  RunningCluster running;
+  running.pid = static_cast<std::uint64_t>(getpid());
+  running.s3_address = options_.s3_address;
+  return running;
 }
 
 }  // namespace shoal::tools

@@ -2,8 +2,9 @@
 // each S3 loop has its own client; calls between loops go through queues instead of gRPC.
 #pragma once
 
-#include <functional>
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -16,42 +17,34 @@
 #include "proto/rpc/in_process.h"
 #include "s3compat/server.h"
 #include "storaged/service.h"
-#include "tools/cluster_directory.h"
+#include "tools/cluster.h"
 
 namespace shoal::tools {
 
-struct AllInOneOptions {
-  std::string mount_point;  // empty: no mount
-  std::function<void()> on_unmounted;
-  std::string s3_address;  // HOST:PORT; empty: no S3 server
-};
-
-class AllInOne {
+class AllInOne final : public Cluster {
  public:
   // Opens, or with `fresh` formats, the drives and the metadata of `config` and starts everything.
   // Errors: each names the part that could not start and why.
   static Result<std::unique_ptr<AllInOne>> start(const ClusterDirectory& directory,
                                                  const ClusterConfig& config, bool fresh,
-                                                 AllInOneOptions options);
+                                                 ClusterOptions options);
   // stop() first.
-  ~AllInOne();
+  ~AllInOne() override;
   // Unmounts, flushes, takes a checkpoint and stops all loops. *Durable:* everything. Idempotent.
-  Status stop();
-
-  // What `shoal status` shows: as one JSON object, or for people.
-  std::string status_json();
-  std::string status_text();
+  Status stop() override;
+  ClusterStatus status() override;
+  Status mount(const std::string& mount_point) override;
+  RunningCluster running() const override;
 
  private:
   AllInOne() = default;
   Status start_store(const ClusterDirectory& directory, const ClusterConfig& config, bool fresh);
-  Status publish_map(const ClusterConfig& config);
   Result<std::unique_ptr<client::ClientStack>> open_client(EventLoop& loop, std::string name);
-  Status start_mount(const AllInOneOptions& options);
-  Status start_s3(const ClusterDirectory& directory, const AllInOneOptions& options);
+  Status start_s3(const ClusterDirectory& directory, const ClusterOptions& options);
 
   bool stopped_ = false;
   std::string data_path_;
+  ClusterOptions options_;
   std::unique_ptr<EventLoop> store_loop_;
   std::unique_ptr<IoContext> io_;
   std::unique_ptr<FileDirectory> journal_directory_;
@@ -61,9 +54,16 @@ class AllInOne {
   std::unique_ptr<rpc::InProcessStorage> storage_api_;
   std::unique_ptr<rpc::InProcessMetadata> metadata_api_;
 
-  std::unique_ptr<EventLoop> mount_loop_;
-  std::unique_ptr<client::ClientStack> mount_client_;
-  std::unique_ptr<fuse::FuseSession> mount_;
+  // A mount has a loop of its own.
+  struct Mount {
+    std::unique_ptr<EventLoop> loop;
+    std::unique_ptr<client::ClientStack> client;
+    std::unique_ptr<fuse::FuseSession> session;
+    std::atomic<bool> ended{false};
+  };
+  Status end(Mount* mount);
+  std::mutex mounts_mutex_;
+  std::vector<std::unique_ptr<Mount>> mounts_;  // guarded by mounts_mutex_
 
   std::unique_ptr<EventLoop> s3_loop_;
   std::unique_ptr<client::ClientStack> s3_client_;

@@ -63,7 +63,7 @@ void ControlSocket::serve() {
     const timeval patience{kSendTimeoutSeconds, 0};
     setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    char word[16];
+    char word[4200];  // "mount " and a path
     const ssize_t length = recv(client, word, sizeof word, 0);
     const std::string text =
         length <= 0 ? "" : answer_(std::string(word, static_cast<std::size_t>(length)));

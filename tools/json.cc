@@ -31,8 +31,8 @@ void JsonWriter::quote(std::string_view text) {
   text_.push_back('"');
 }
 
-std::uint64_t resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
+std::uint64_t resident_bytes(pid_t pid) {
+  std::ifstream statm("/proc/" + std::to_string(pid) + "/statm");
   std::uint64_t total = 0;
   std::uint64_t resident = 0;
   statm >> total >> resident;

@@ -1,6 +1,8 @@
 // JsonWriter: writes JSON text. Only what the tools print; nothing here reads JSON.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -53,7 +55,7 @@ class JsonWriter {
   bool need_comma_ = false;
 };
 
-// Resident memory of this process, bytes. Source: proc(5), statm.
-std::uint64_t resident_bytes();
+// Resident memory of a process, bytes; 0 when it is gone. Source: proc(5), statm.
+std::uint64_t resident_bytes(pid_t pid);
 
 }  // namespace shoal::tools

@@ -14,20 +14,19 @@ constexpr char kUsage[] =
     "  up        start a whole cluster on this machine\n"
     "  down      stop it\n"
     "  status    show it: drives, space, mounts, memory\n"
-    "  umount    unmount a file system\n"
+    "  mount     mount its file system\n"
+    "  umount    unmount it\n"
     "  bench     loads and their figures\n\n"
     "shoal COMMAND --help tells the flags.\n";
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  using namespace shoal;
   using namespace shoal::tools;
   const std::map<std::string, std::function<int(const Arguments&)>> commands{
-      {"up", command_up},
-      {"down", command_down},
-      {"status", command_status},
-      {"umount", command_umount},
-      {"bench", command_bench}};
+      {"up", command_up},       {"down", command_down},     {"status", command_status},
+      {"mount", command_mount}, {"umount", command_umount}, {"bench", command_bench}};
   if (argc < 2) {
     std::fputs(kUsage, stderr);
     return kExitUsage;

@@ -5,6 +5,7 @@
 #include <liburing.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
@@ -14,6 +15,7 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
+#include <thread>
 
 #include "base/check.h"
 #include "base/file_io.h"
@@ -332,14 +334,28 @@ Result<std::unique_ptr<IoContext>> IoContext::create(EventLoop& loop, IoBackend 
   return std::unique_ptr<IoContext>(std::make_unique<ThreadIo>(loop));
 }
 
-Result<std::unique_ptr<FileDirectory>> FileDirectory::open(IoContext& io, std::string path) {
-  if (mkdir(path.c_str(), 0750) != 0 && errno != EEXIST)
+Result<std::unique_ptr<FileDirectory>> FileDirectory::open(IoContext& io, std::string path,
+                                                           bool make) {
+  constexpr int kLockAttempts = 100;
+  constexpr std::chrono::milliseconds kLockPause{50};
+  if (make && mkdir(path.c_str(), 0750) != 0 && errno != EEXIST)
     return ErrnoError(errno, "directory " + path);
-  struct stat st {};
-  if (stat(path.c_str(), &st) != 0) return ErrnoError(errno, "directory " + path);
-  if (!S_ISDIR(st.st_mode)) return NotDirectoryError(path + " is not a directory");
-  return std::unique_ptr<FileDirectory>(new FileDirectory(io, std::move(path)));
+  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return ErrnoError(errno, "directory " + path);
+  for (int attempt = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; ++attempt) {
+    const int err = errno;
+    if (err == EWOULDBLOCK && attempt < kLockAttempts) {
+      std::this_thread::sleep_for(kLockPause);
+      continue;
+    }
+    close(fd);
+    return err == EWOULDBLOCK ? BusyError(path + " is in use by another process")
+                              : ErrnoError(err, "lock of " + path);
+  }
+  return std::unique_ptr<FileDirectory>(new FileDirectory(io, std::move(path), fd));
 }
+
+FileDirectory::~FileDirectory() { close(lock_fd_); }
 
 Task<Result<std::vector<std::string>>> FileDirectory::list() {
   co_return co_await run_blocking(io_.pool(), [this]() -> Result<std::vector<std::string>> {

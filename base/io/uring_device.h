@@ -53,8 +53,12 @@ class IoContext {
 // A directory of the file system whose files act as block devices.
 class FileDirectory final : public BlockDirectory {
  public:
-  // Makes the directory if it is not there. Errors: as mkdir(2).
-  static Result<std::unique_ptr<FileDirectory>> open(IoContext& io, std::string path);
+  // Takes the directory for this object alone until it is destroyed; one that ends just now (a
+  // process that was killed) is waited for a few seconds. With `make`, makes the directory if it is
+  // not there. Blocks. Errors: as mkdir(2) and open(2); kBusy when another one holds it.
+  static Result<std::unique_ptr<FileDirectory>> open(IoContext& io, std::string path,
+                                                     bool make = true);
+  ~FileDirectory() override;
 
   const std::string& path() const override { return path_; }
   Task<Result<std::vector<std::string>>> list() override;
@@ -66,10 +70,12 @@ class FileDirectory final : public BlockDirectory {
   Result<Space> space() override;
 
  private:
-  FileDirectory(IoContext& io, std::string path) : io_(io), path_(std::move(path)) {}
+  FileDirectory(IoContext& io, std::string path, int lock_fd)
+      : io_(io), path_(std::move(path)), lock_fd_(lock_fd) {}
   Task<Result<std::unique_ptr<BlockDevice>>> open_file(std::string full_name);
   IoContext& io_;
   const std::string path_;
+  const int lock_fd_;
 };
 
 }  // namespace shoal

@@ -87,7 +87,7 @@ class Server final : public RpcServer, public grpc::CallbackGenericService {
   }
   void stop() override {
     if (server_ == nullptr) return;
-    server_->Shutdown(std::chrono::system_clock::now());
+    server_->Shutdown(gpr_inf_past(GPR_CLOCK_REALTIME));  // nobody is waited for
     server_->Wait();
     server_.reset();
     struct Join {

@@ -1,11 +1,13 @@
-// shoal down, status, umount: what is done to a running cluster.
+// shoal down, status, mount, umount: what is done to a running cluster.
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
+#include <climits>
 #include <cstdio>
+#include <cstdlib>
 #include <thread>
 
 #include "tools/cluster_directory.h"
@@ -71,6 +73,31 @@ int command_status(const Arguments& arguments) {
   if (!text.ok()) return fail(text.status());
   std::printf("%s%s", text->c_str(), json ? "\n" : "");
   return kExitOk;
+}
+
+int command_mount(const Arguments& arguments) {
+  std::string data;
+  std::vector<std::string> words;
+  Config config("shoal mount",
+                "Mounts the file system of a cluster that runs on this machine. That of another "
+                "machine: shoal-fuse --metad HOST:PORT DIR.");
+  config.add("data", &data, "directory of the cluster");
+  config.add_words("DIR", &words, "the mount point");
+  int exit_status = kExitOk;
+  if (!parse_arguments(&config, arguments, &exit_status)) return exit_status;
+  if (const int missing = need_data(data); missing != kExitOk) return missing;
+  if (words.size() != 1) return fail(InvalidArgumentError("one mount point is needed"), kExitUsage);
+  char mount_point[PATH_MAX];
+  if (realpath(words[0].c_str(), mount_point) == nullptr)
+    return fail(ErrnoError(errno, "mount point " + words[0]));
+  auto directory = ClusterDirectory::open(data);
+  if (!directory.ok()) return fail(directory.status());
+  auto running = directory->running();
+  if (!running.ok()) return fail(running.status());
+  const auto answer =
+      ask_control_socket(directory->run_path() + "/control", std::string("mount ") + mount_point);
+  if (!answer.ok()) return fail(answer.status());
+  return answer->empty() ? kExitOk : fail(InternalError(*answer));
 }
 
 int command_umount(const Arguments& arguments) {

@@ -1,8 +1,5 @@
 // shoal up: a whole cluster on this machine.
 #include <fcntl.h>
-#include <malloc.h>
-#include <signal.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,15 +11,12 @@
 #include "base/file_io.h"
 #include "base/log.h"
 #include "tools/all_in_one.h"
-#include "tools/cluster_directory.h"
 #include "tools/commands/commands.h"
 #include "tools/control_socket.h"
+#include "tools/process_cluster.h"
 
 namespace shoal::tools {
 namespace {
-
-constexpr int kTrimSeconds = 15;
-constexpr int kKeepHeapBytes = 256 << 20;
 
 struct UpOptions {
   std::string data;
@@ -53,23 +47,35 @@ class Readiness {
 Status validate(const UpOptions& options) {
   if (options.data.empty())
     return InvalidArgumentError("--data DIR is needed: where the cluster lives");
-  if (options.processes) {
-    return NotSupportedError(
-        "--processes is not available in this version: every part runs in one process");
-  }
   if (options.drives < 1 || options.drives > 256)
     return InvalidArgumentError("--drives must be 1 to 256");
   return OkStatus();
 }
 
-// Waits for SIGINT or SIGTERM, giving idle memory back now and then.
-void wait_for_end(const sigset_t& signals, const std::atomic<bool>& unmounted) {
-  while (!unmounted) {
-    const timespec patience{kTrimSeconds, 0};
-    const int signal = sigtimedwait(&signals, nullptr, &patience);
-    if (signal == SIGINT || signal == SIGTERM) return;
-    if (signal < 0 && errno == EAGAIN) malloc_trim(0);
+Result<std::unique_ptr<Cluster>> start_cluster(const ClusterDirectory& directory,
+                                               const ClusterConfig& config, bool fresh,
+                                               const UpOptions& options) {
+  const ClusterOptions parts{options.mount, options.s3};
+  if (options.processes) {
+    ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster,
+                     ProcessCluster::start(directory, config, fresh, parts));
+    return cluster;
   }
+  ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster,
+                   AllInOne::start(directory, config, fresh, parts));
+  return cluster;
+}
+
+// What the control socket answers: status, or a mount, then empty when it was made.
+std::string answer_control(Cluster* cluster, const std::string& word) {
+  constexpr std::string_view kMount = "mount ";
+  if (word == "json") return to_json(cluster->status());
+  if (word == "text") return to_text(cluster->status());
+  if (word.starts_with(kMount)) {
+    const Status mounted = cluster->mount(word.substr(kMount.size()));
+    return mounted.ok() ? "" : mounted.message();
+  }
+  return "the question is not known";
 }
 
 void print_ready(const UpOptions& options, const ClusterDirectory& directory,
@@ -106,21 +112,7 @@ int run(const UpOptions& options, Readiness ready) {
     ready.tell(false);
     return exit_status;
   };
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGINT);
-  sigaddset(&signals, SIGTERM);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-  // Row and request buffers come and go by the megabyte: keeping them costs memory, fetching them
-  // anew page faults.
-  mallopt(M_MMAP_THRESHOLD, 32 << 20);
-  mallopt(M_TRIM_THRESHOLD, kKeepHeapBytes);
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
-  }
+  prepare_process();
   auto directory = ClusterDirectory::lock(options.data);
   if (!directory.ok()) return give_up(directory.status());
   bool fresh = false;
@@ -128,28 +120,13 @@ int run(const UpOptions& options, Readiness ready) {
   if (!config.ok()) return give_up(config.status());
   auto made_credentials = directory->ensure_credentials();
   if (!made_credentials.ok()) return give_up(made_credentials.status());
-  std::atomic<bool> unmounted{false};
-  AllInOneOptions parts;
-  parts.mount_point = options.mount;
-  parts.s3_address = options.s3;
-  const pid_t self = getpid();
-  parts.on_unmounted = [&unmounted, self] {
-    unmounted = true;
-    kill(self, SIGTERM);
-  };
-  auto cluster = AllInOne::start(*directory, *config, fresh, std::move(parts));
+  auto cluster = start_cluster(*directory, *config, fresh, options);
   if (!cluster.ok()) return give_up(cluster.status());
   Status status = fresh ? directory->save(*config) : OkStatus();
-  if (status.ok()) {
-    RunningCluster running;
-    running.pid = static_cast<std::uint64_t>(getpid());
-    running.s3_address = options.s3;
-    status = directory->publish(running);
-  }
-  auto control =
-      ControlSocket::open(directory->run_path() + "/control", [&](const std::string& word) {
-        return word == "json" ? (*cluster)->status_json() : (*cluster)->status_text();
-      });
+  if (status.ok()) status = directory->publish((*cluster)->running());
+  auto control = ControlSocket::open(
+      directory->run_path() + "/control",
+      [&](const std::string& word) { return answer_control(cluster->get(), word); });
   if (status.ok() && !control.ok()) status = control.status();
   if (!status.ok()) {
     (void)(*cluster)->stop();
@@ -157,7 +134,8 @@ int run(const UpOptions& options, Readiness ready) {
   }
   print_ready(options, *directory, *made_credentials);
   ready.tell(true);
-  wait_for_end(signals, unmounted);
+  const std::atomic<bool> ended{false};
+  wait_for_end(ended);
   control->reset();
   status = (*cluster)->stop();
   directory->unpublish();

@@ -1,0 +1,48 @@
+// Cluster: a running cluster of `shoal up`, in one process or in many, as the commands see it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "proto/metadata.pb.h"
+#include "proto/storage_api.h"
+#include "tools/cluster_directory.h"
+#include "tools/supervisor.h"
+
+namespace shoal::tools {
+
+// What `shoal status` shows.
+struct ClusterStatus {
+  std::string data_path;
+  bool processes = false;
+  std::vector<DaemonStatus> daemons;  // this program itself is the first
+  Result<proto::MetadataStatus> metadata = UnavailableError("not asked");
+  std::vector<DriveStatus> drives;
+  std::vector<std::string> troubles;  // daemons that did not answer, and why
+  std::vector<std::string> mounts;
+};
+
+// As one JSON object; for people.
+std::string to_json(const ClusterStatus& status);
+std::string to_text(const ClusterStatus& status);
+
+struct ClusterOptions {
+  std::string mount_point;  // empty: no mount
+  std::string s3_address;   // HOST:PORT; empty: no S3 server
+};
+
+class Cluster {
+ public:
+  // stop() first.
+  virtual ~Cluster() = default;
+  // Unmounts, flushes, and stops everything. *Durable:* everything. Idempotent.
+  virtual Status stop() = 0;
+  virtual ClusterStatus status() = 0;
+  // One more mount; it ends with the cluster, or with umount. Errors: as FuseSession::mount.
+  virtual Status mount(const std::string& mount_point) = 0;
+  // For those who find the cluster by its directory.
+  virtual RunningCluster running() const = 0;
+};
+
+}  // namespace shoal::tools
