@@ -83,8 +83,15 @@ Status serve_open(EventLoop& loop, MetadataServer& metadata, const Options& opti
 Status serve(const Options& options, const Cluster& cluster) {
   ASSIGN_OR_RETURN(const auto loop, EventLoop::create("shoal-metad"));
   ASSIGN_OR_RETURN(const auto io, IoContext::create(*loop));
-  ASSIGN_OR_RETURN(auto journal, FileDirectory::open(*io, options.data + "/journal"));
   loop->start();
+  auto taken =
+      sync_wait(*loop, FileDirectory::open_when_free(*io, options.data + "/journal", true));
+  if (!taken.ok()) {
+    loop->stop();
+    loop->join();
+    return taken.status();
+  }
+  std::unique_ptr<FileDirectory> journal = std::move(*taken);
   MetadataOptions server_options;
   server_options.checkpoint_path = options.data + "/checkpoint";
   auto opened =

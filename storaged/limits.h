@@ -1,6 +1,7 @@
 // Named bounds of a storage daemon.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 
@@ -22,6 +23,8 @@ inline constexpr std::uint32_t kReservedPerMille = 20;
 // full.
 inline constexpr std::uint32_t kCleanBelowPerMille = 100;
 inline constexpr std::uint32_t kCleanLivePerMille = 800;
+// How often directories that were taken away, or came back, are looked for.
+inline constexpr std::chrono::seconds kDriveWatchInterval{2};
 // Fragments whose page CRCs are kept after a verified read.
 inline constexpr std::size_t kCrcCacheFragments = 16 * 1024;
 // Segments opened side by side at the start.

@@ -3,12 +3,14 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "storaged/limits.h"
 
 namespace shoal::storaged {
 namespace {
 
 Task<Result<std::unique_ptr<Drive>>> open_drive(IoContext* io, DriveConfig config) {
-  auto directory = FileDirectory::open(*io, config.path, config.options.format_if_empty);
+  auto directory =
+      co_await FileDirectory::open_when_free(*io, config.path, config.options.format_if_empty);
   if (!directory.ok()) co_return directory.status();
   co_return co_await Drive::open(std::move(*directory), config.options);
 }
@@ -17,40 +19,84 @@ Task<Result<std::unique_ptr<Drive>>> open_drive(IoContext* io, DriveConfig confi
 
 Task<std::unique_ptr<StorageServer>> StorageServer::open(IoContext& io,
                                                          std::vector<DriveConfig> drives) {
-  std::unique_ptr<StorageServer> server(new StorageServer());
+  std::unique_ptr<StorageServer> server(new StorageServer(io));
   std::vector<Task<Result<std::unique_ptr<Drive>>>> tasks;
   for (const DriveConfig& config : drives) tasks.push_back(open_drive(&io, config));
   auto opened = co_await when_all(std::move(tasks));
   for (std::size_t i = 0; i < drives.size(); ++i) {
-    Entry entry;
-    entry.config = std::move(drives[i]);
-    const DriveId id = entry.config.options.identity.drive;
+    auto entry = std::make_unique<Entry>();
+    entry->config = std::move(drives[i]);
+    // Later an empty directory is a drive that is not there, never a new one.
+    entry->config.options.format_if_empty = false;
     if (opened[i].ok()) {
-      entry.drive = std::move(*opened[i]);
+      entry->drive = std::move(*opened[i]);
     } else {
-      entry.trouble = opened[i].status();
-      log_error("storaged", "a drive cannot be opened",
-                {{"drive", id.value()}, {"path", entry.config.path}, {"status", entry.trouble}});
+      set_trouble(entry.get(), opened[i].status());
     }
+    const DriveId id = entry->config.options.identity.drive;
     server->drives_.emplace(id, std::move(entry));
   }
+  server->background_.spawn(server->watch_drives());
   co_return server;
 }
 
+void StorageServer::set_trouble(Entry* entry, Status trouble) {
+  if (trouble == entry->trouble) return;
+  log_error("storaged", "a drive is not open",
+            {{"drive", entry->config.options.identity.drive.value()},
+             {"path", entry->config.path},
+             {"status", trouble}});
+  entry->trouble = std::move(trouble);
+}
+
 Task<void> StorageServer::close() {
-  for (auto& [id, entry] : drives_) {
-    if (entry.drive != nullptr) co_await entry.drive->close();
+  closing_ = true;
+  io_.loop().cancel(watch_timer_);
+  wake_.notify_all();
+  co_await background_.join();
+  for (const auto& [id, entry] : drives_) {
+    if (entry->drive != nullptr) co_await entry->drive->close();
   }
 }
 
-Result<Drive*> StorageServer::find(DriveId id) const {
+Task<void> StorageServer::watch_drives() {
+  while (!closing_) {
+    watch_timer_ = io_.loop().schedule_at(io_.loop().now() + kDriveWatchInterval,
+                                          [this] { wake_.notify_all(); });
+    co_await wake_.wait();
+    for (const auto& [id, entry] : drives_) {
+      if (!closing_) co_await check(entry.get());
+    }
+  }
+}
+
+Task<void> StorageServer::check(Entry* entry) {
+  if (entry->drive == nullptr) {
+    auto opened = co_await open_drive(&io_, entry->config);
+    if (opened.ok()) {
+      log_info("storaged", "a drive is back", {{"path", entry->config.path}});
+      entry->drive = std::move(*opened);
+      entry->trouble = OkStatus();
+    } else {
+      set_trouble(entry, opened.status());
+    }
+    co_return;
+  }
+  const Status present = co_await entry->drive->check_present();
+  if (present.ok()) co_return;
+  set_trouble(entry, present);
+  const DrivePtr gone = std::exchange(entry->drive, nullptr);
+  co_await gone->close();
+}
+
+Result<StorageServer::DrivePtr> StorageServer::find(DriveId id) const {
   const auto found = drives_.find(id);
   if (found == drives_.end())
     return NotFoundError("drive " + id.to_string() + " is not served here");
-  if (found->second.drive == nullptr) {
-    return IoError("drive " + id.to_string() + " is not open: " + found->second.trouble.message());
-  }
-  return found->second.drive.get();
+  const Entry& entry = *found->second;
+  if (entry.drive == nullptr)
+    return IoError("drive " + id.to_string() + " is not open: " + entry.trouble.message());
+  return entry.drive;
 }
 
 Task<Status> StorageServer::write_fragment(WriteFragmentRequest request, MonotonicTime) {
@@ -110,15 +156,15 @@ Task<Result<std::vector<FragmentInfo>>> StorageServer::list_fragments(DriveId id
 Task<Result<std::vector<DriveStatus>>> StorageServer::status(MonotonicTime) {
   std::vector<DriveStatus> all;
   for (const auto& [id, entry] : drives_) {
-    if (entry.drive != nullptr) {
-      all.push_back(entry.drive->status());
+    if (entry->drive != nullptr) {
+      all.push_back(entry->drive->status());
       continue;
     }
     DriveStatus status;
     status.drive = id;
-    status.uuid = entry.config.options.identity.drive_uuid;
-    status.path = entry.config.path;
-    status.state = "failed: " + entry.trouble.message();
+    status.uuid = entry->config.options.identity.drive_uuid;
+    status.path = entry->config.path;
+    status.state = "failed: " + entry->trouble.message();
     all.push_back(std::move(status));
   }
   std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.drive < b.drive; });

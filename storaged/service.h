@@ -1,5 +1,6 @@
 // StorageServer: the drives of one process behind StorageApi. Belongs to one executor. A drive that
-// cannot be opened does not keep the others from serving: calls for it say why.
+// cannot be opened, or whose directory is taken away, does not keep the others from serving: calls
+// for it say why, and it is opened again when it is back.
 #pragma once
 
 #include <absl/container/flat_hash_map.h>
@@ -8,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/async/sync.h"
 #include "base/io/uring_device.h"
 #include "proto/storage_api.h"
 #include "storaged/store/drive.h"
@@ -43,14 +45,25 @@ class StorageServer final : public StorageApi {
   Task<Result<std::vector<DriveStatus>>> status(MonotonicTime deadline) override;
 
  private:
+  // A call under way holds its drive, so that it can be closed beside it.
+  using DrivePtr = std::shared_ptr<Drive>;
   struct Entry {
     DriveConfig config;
-    std::unique_ptr<Drive> drive;
+    DrivePtr drive;
     Status trouble;
   };
-  StorageServer() = default;
-  Result<Drive*> find(DriveId id) const;
-  absl::flat_hash_map<DriveId, Entry> drives_;
+  explicit StorageServer(IoContext& io) : io_(io) {}
+  Result<DrivePtr> find(DriveId id) const;
+  Task<void> watch_drives();
+  Task<void> check(Entry* entry);
+  static void set_trouble(Entry* entry, Status trouble);
+
+  IoContext& io_;
+  absl::flat_hash_map<DriveId, std::unique_ptr<Entry>> drives_;  // never changes once open
+  bool closing_ = false;
+  TimerId watch_timer_;
+  Signal wake_;
+  TaskScope background_;
 };
 
 }  // namespace shoal::storaged

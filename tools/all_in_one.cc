@@ -67,7 +67,8 @@ Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterCon
   storage_ = sync_wait(*store_loop_, storaged::StorageServer::open(*io_, std::move(drives)));
   storage_api_ = std::make_unique<rpc::InProcessStorage>(*storage_, *store_loop_);
   ASSIGN_OR_RETURN(journal_directory_,
-                   FileDirectory::open(*io_, directory.metad_path() + "/journal"));
+                   sync_wait(*store_loop_, FileDirectory::open_when_free(
+                                               *io_, directory.metad_path() + "/journal", true)));
   metad::MetadataOptions options;
   options.checkpoint_path = directory.metad_path() + "/checkpoint";
   auto metadata =

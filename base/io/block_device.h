@@ -66,6 +66,9 @@ class BlockDirectory {
   virtual Task<Status> remove(std::string name) = 0;
   // Replaces `to` by `from`, atomically. *Durable:* the new state.
   virtual Task<Status> rename(std::string from, std::string to) = 0;
+  // Whether the directory is still at its path, and not moved away or replaced by another one.
+  // Errors: kIoError.
+  virtual Task<Status> check_present() = 0;
   struct Space {
     std::uint64_t total_bytes;
     std::uint64_t free_bytes;

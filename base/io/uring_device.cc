@@ -15,8 +15,8 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
-#include <thread>
 
+#include "base/async/sync.h"
 #include "base/check.h"
 #include "base/file_io.h"
 #include "base/log.h"
@@ -336,18 +336,12 @@ Result<std::unique_ptr<IoContext>> IoContext::create(EventLoop& loop, IoBackend 
 
 Result<std::unique_ptr<FileDirectory>> FileDirectory::open(IoContext& io, std::string path,
                                                            bool make) {
-  constexpr int kLockAttempts = 100;
-  constexpr std::chrono::milliseconds kLockPause{50};
   if (make && mkdir(path.c_str(), 0750) != 0 && errno != EEXIST)
     return ErrnoError(errno, "directory " + path);
   const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return ErrnoError(errno, "directory " + path);
-  for (int attempt = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; ++attempt) {
+  if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     const int err = errno;
-    if (err == EWOULDBLOCK && attempt < kLockAttempts) {
-      std::this_thread::sleep_for(kLockPause);
-      continue;
-    }
     close(fd);
     return err == EWOULDBLOCK ? BusyError(path + " is in use by another process")
                               : ErrnoError(err, "lock of " + path);
@@ -356,6 +350,31 @@ Result<std::unique_ptr<FileDirectory>> FileDirectory::open(IoContext& io, std::s
 }
 
 FileDirectory::~FileDirectory() { close(lock_fd_); }
+
+Task<Result<std::unique_ptr<FileDirectory>>> FileDirectory::open_when_free(IoContext& io,
+                                                                           std::string path,
+                                                                           bool make) {
+  constexpr std::chrono::seconds kPatience{5};
+  constexpr std::chrono::milliseconds kPause{50};
+  const MonotonicTime end = io.loop().now() + kPatience;
+  for (;;) {
+    auto opened = open(io, path, make);
+    if (opened.status().code() != StatusCode::kBusy || io.loop().now() > end) co_return opened;
+    co_await sleep_for(kPause);
+  }
+}
+
+Task<Status> FileDirectory::check_present() {
+  co_return co_await run_blocking(io_.pool(), [this]() -> Status {
+    struct stat opened {};
+    struct stat there {};
+    if (fstat(lock_fd_, &opened) != 0 || stat(path_.c_str(), &there) != 0)
+      return ErrnoError(errno, "directory " + path_);
+    if (opened.st_dev != there.st_dev || opened.st_ino != there.st_ino)
+      return IoError("directory " + path_ + " was replaced by another one");
+    return OkStatus();
+  });
+}
 
 Task<Result<std::vector<std::string>>> FileDirectory::list() {
   co_return co_await run_blocking(io_.pool(), [this]() -> Result<std::vector<std::string>> {

@@ -53,11 +53,13 @@ class IoContext {
 // A directory of the file system whose files act as block devices.
 class FileDirectory final : public BlockDirectory {
  public:
-  // Takes the directory for this object alone until it is destroyed; one that ends just now (a
-  // process that was killed) is waited for a few seconds. With `make`, makes the directory if it is
-  // not there. Blocks. Errors: as mkdir(2) and open(2); kBusy when another one holds it.
+  // Takes the directory for this object alone until it is destroyed. With `make`, makes it if it is
+  // not there. Errors: as mkdir(2) and open(2); kBusy when another one holds it.
   static Result<std::unique_ptr<FileDirectory>> open(IoContext& io, std::string path,
                                                      bool make = true);
+  // The same, but waits a few seconds for one who holds it: a process that was killed just now.
+  static Task<Result<std::unique_ptr<FileDirectory>>> open_when_free(IoContext& io,
+                                                                     std::string path, bool make);
   ~FileDirectory() override;
 
   const std::string& path() const override { return path_; }
@@ -67,6 +69,7 @@ class FileDirectory final : public BlockDirectory {
                                                     bool prewrite) override;
   Task<Status> remove(std::string name) override;
   Task<Status> rename(std::string from, std::string to) override;
+  Task<Status> check_present() override;
   Result<Space> space() override;
 
  private:

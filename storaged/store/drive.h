@@ -55,6 +55,8 @@ class Drive {
   Task<Result<std::vector<FragmentInfo>>> list_fragments(PackId pack, std::uint32_t first_row,
                                                          std::uint32_t limit);
   DriveStatus status() const;
+  // As BlockDirectory::check_present.
+  Task<Status> check_present() { return directory_->check_present(); }
 
   // Waits for what is under way. Open segments stay open: the next start scans them and goes on
   // behind their tails.

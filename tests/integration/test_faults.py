@@ -11,7 +11,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from harness import Cluster, free_port, shoal_binary
+from harness import Cluster, free_port, shoal_binary, wait_until
 
 
 def run(*arguments):
@@ -60,6 +60,47 @@ class DriveTest(unittest.TestCase):
             os.rename(path + ".away", path)
         self.cluster.start()
         self.s3 = self.cluster.s3()
+        self.verify()
+
+    def drives_in_state(self, state):
+        return sum(drive["state"].startswith(state) for drive in self.cluster.status()["drives"])
+
+    def test_two_of_six_drives_taken_away_while_it_runs(self):
+        stopping = threading.Event()
+        errors = []
+
+        def keep_putting():
+            client = self.cluster.s3()
+            for i in range(100000):
+                if stopping.is_set():
+                    return
+                body = os.urandom(2000 + i)
+                try:
+                    client.put_object(Bucket="bkt", Key=f"load/{i}", Body=body)
+                    self.expected[f"load/{i}"] = body
+                except Exception as error:  # every answer counts: none may be an error
+                    errors.append(error)
+                    return
+
+        self.put("before/large", 9 << 20)
+        load = threading.Thread(target=keep_putting)
+        load.start()
+        try:
+            away = self.drive_directories()[1:3]
+            for path in away:
+                os.rename(path, path + ".away")
+            wait_until(lambda: self.drives_in_state("failed") == 2, "both drives being missed")
+            self.put("during/large", 9 << 20)
+            time.sleep(0.5)
+            for path in away:
+                os.rename(path + ".away", path)
+            wait_until(lambda: self.drives_in_state("up") == 6, "both drives being back")
+            time.sleep(0.5)
+        finally:
+            stopping.set()
+            load.join()
+        self.assertEqual(errors, [])
+        self.assertGreater(len(self.expected), 100)
         self.verify()
 
     def test_flipped_bytes_on_a_drive_are_never_served(self):
