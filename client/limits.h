@@ -46,6 +46,9 @@ struct PackWriterLimits {
   // Packs that may be open at once, used or not; beyond it, those that cannot be written now are
   // given back.
   std::size_t max_open_packs = 64;
+  // A pack with data that takes no rows for so long is given back, so that what is deleted from it
+  // can be collected.
+  Duration idle_pack_grace = seconds(30);
   // A retired pack whose extents were not all reported as settled is given back after this time.
   Duration retired_pack_grace = std::chrono::hours(2);
 

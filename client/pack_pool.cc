@@ -197,6 +197,30 @@ void PackPool::row_begun(OpenPack& pack, std::uint64_t data_bytes) {
     retire(pack);
   }
   if (executor_.now() >= next_release_check_) release_unneeded();
+  watch_idle_packs();
+}
+
+void PackPool::watch_idle_packs() {
+  if (idle_timer_.value != 0 || closing_) return;
+  idle_mark_ = use_counter_;
+  idle_timer_ = executor_.schedule_at(executor_.now() + limits_.idle_pack_grace, [this] {
+    idle_timer_ = {};
+    retire_idle_packs();
+  });
+}
+
+void PackPool::retire_idle_packs() {
+  bool in_use = false;
+  for (const OpenPackPtr& pack : packs_) {
+    if (pack->retired || pack->data_bytes == 0) continue;
+    if (pack->last_used <= idle_mark_ && pack->rows_in_flight == 0) {
+      retire(*pack);
+    } else {
+      in_use = true;
+    }
+  }
+  release_unneeded();
+  if (in_use) watch_idle_packs();
 }
 
 void PackPool::retire(OpenPack& pack) {
@@ -221,6 +245,13 @@ void PackPool::settled(std::span<const Extent> extents) {
 void PackPool::release_unneeded() {
   const MonotonicTime now = executor_.now();
   next_release_check_ = now + kReleaseCheckEvery;
+  // What cannot be written because drives are full may hold what was deleted: it has to be closed
+  // to be collected.
+  for (const OpenPackPtr& pack : packs_) {
+    const bool full = std::any_of(pack->group.drives.begin(), pack->group.drives.end(),
+                                  [&](DriveId drive) { return router_.full(drive); });
+    if (full && pack->data_bytes > 0) retire(*pack);
+  }
   std::size_t surplus =
       packs_.size() > limits_.max_open_packs ? packs_.size() - limits_.max_open_packs : 0;
   for (std::size_t i = 0; i < packs_.size() && surplus > 0; ++i) {
@@ -300,6 +331,7 @@ bool PackPool::only_full_drives() const {
 
 Task<Status> PackPool::close() {
   closing_ = true;
+  executor_.cancel(std::exchange(idle_timer_, {}));
   co_await background_.join();
   while (leasing_) co_await leased_.wait();
   refresh();

@@ -84,6 +84,8 @@ class PackPool {
   std::uint32_t wanted_packs() const;
   void accept(const proto::LeasePacksReply& reply, std::uint64_t generation);
   void release_unneeded();
+  void watch_idle_packs();
+  void retire_idle_packs();
   void give_back_later(PackId pack);
   Task<void> give_back();
   Task<void> lease_in_background();
@@ -103,6 +105,8 @@ class PackPool {
   MonotonicTime no_refill_before_{};
   MonotonicTime no_lease_before_{};
   MonotonicTime next_release_check_{};
+  TimerId idle_timer_;
+  std::uint64_t idle_mark_ = 0;  // use_counter_ when idle packs were last looked for
   std::vector<PackId> to_give_back_;
   bool giving_back_ = false;
   bool closing_ = false;

@@ -25,5 +25,8 @@ inline constexpr std::size_t kReapAtOnce = 10'000;
 inline constexpr std::chrono::seconds kCollectInterval{5};
 inline constexpr std::uint32_t kCollectPacksPerRound = 256;
 inline constexpr std::chrono::seconds kCollectorDeadline{10};
+// Dead rows of a pack are dropped once they are this part of all its rows: each time costs a record
+// on every drive.
+inline constexpr std::size_t kDropRowsFraction = 8;
 
 }  // namespace shoal::metad

@@ -44,14 +44,21 @@ S3Server::S3Server(EventLoop& loop, S3ServerOptions options, const Credentials& 
                    client::ObjectApi& store)
     : options_(std::move(options)),
       store_(store),
+      md5_(loop),
       verifier_(credentials, options_.region, loop.clock()),
       id_prefix_(random_uuid().substr(0, 8)) {}
+
+Task<void> S3Server::stop() {
+  co_await http_->stop();
+  co_await yield();  // what was posted for this object has run
+}
 
 Task<HttpResponse> S3Server::serve(const HttpRequest* http, RequestBody* body) {
   S3Request request;
   request.http = http;
   request.body = body;
   request.store = &store_;
+  request.md5 = &md5_;
   request.region = options_.region;
   request.request_id = id_prefix_ + std::to_string(++request_count_);
   HttpResponse response;

@@ -8,6 +8,7 @@
 
 #include "client/object_api.h"
 #include "s3compat/auth/credentials.h"
+#include "s3compat/auth/md5_batch.h"
 #include "s3compat/auth/sigv4.h"
 #include "s3compat/http/http_server.h"
 
@@ -27,7 +28,7 @@ class S3Server {
                                                   client::ObjectApi& store);
   // On the loop.
   Status start() { return http_->start(); }
-  Task<void> stop() { return http_->stop(); }
+  Task<void> stop();
   std::uint16_t port() const { return http_->port(); }
   std::uint64_t request_count() const { return request_count_; }
 
@@ -38,6 +39,7 @@ class S3Server {
 
   S3ServerOptions options_;
   client::ObjectApi& store_;
+  Md5Batch md5_;
   SigV4Verifier verifier_;
   std::unique_ptr<HttpServer> http_;
   std::uint64_t request_count_ = 0;

@@ -6,7 +6,9 @@ namespace shoal::storaged {
 
 namespace fs = std::filesystem;
 
-Result<std::uint64_t> share_of_space(const std::vector<std::string>& directories) {
+Result<std::uint64_t> drive_capacity(std::uint64_t configured,
+                                     const std::vector<std::string>& directories) {
+  if (configured > 0) return configured;
   constexpr std::uint64_t kUsedPercent = 95;
   std::error_code error;
   std::uint64_t used = 0;

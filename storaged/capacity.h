@@ -9,9 +9,10 @@
 
 namespace shoal::storaged {
 
-// Bytes for each of these directories, which share one file system: an equal part of what is free
-// there and what they hold already, less a little that is the file system's own. A directory that
-// is not there yet counts as empty; its parent must exist. Errors: as statvfs(2).
-Result<std::uint64_t> share_of_space(const std::vector<std::string>& directories);
+// Bytes that each of these drives may use: what is configured, or for 0 an equal part of what is
+// free in the one file system they share and what they hold already, less a little that is the file
+// system's own. A directory that is not there yet counts as empty. Errors: as statvfs(2).
+Result<std::uint64_t> drive_capacity(std::uint64_t configured,
+                                     const std::vector<std::string>& directories);
 
 }  // namespace shoal::storaged

@@ -30,7 +30,6 @@ Result<DriveConfig> parse_drive(const std::string& text, const Options& options)
     return InvalidArgumentError("drive = " + text + ": expected ID UUID PATH");
   drive.options.identity.cluster_uuid = options.cluster_uuid;
   drive.options.identity.drive = DriveId(id);
-  drive.options.max_bytes = options.capacity;
   drive.options.format_if_empty = options.format;
   return drive;
 }
@@ -47,10 +46,8 @@ Result<std::vector<DriveConfig>> parse_drives(Options options) {
     paths.push_back(drive.path);
     drives.push_back(std::move(drive));
   }
-  if (options.capacity == 0) {
-    ASSIGN_OR_RETURN(const std::uint64_t share, share_of_space(paths));
-    for (DriveConfig& drive : drives) drive.options.max_bytes = share;
-  }
+  ASSIGN_OR_RETURN(const std::uint64_t capacity, drive_capacity(options.capacity, paths));
+  for (DriveConfig& drive : drives) drive.options.max_bytes = capacity;
   return drives;
 }
 

@@ -54,13 +54,13 @@ Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterCon
   store_loop_->start();
   std::vector<std::string> paths;
   for (const ClusterDrive& drive : config.drives) paths.push_back(drive.path);
-  ASSIGN_OR_RETURN(const std::uint64_t share, storaged::share_of_space(paths));
+  ASSIGN_OR_RETURN(const std::uint64_t capacity, storaged::drive_capacity(config.capacity, paths));
   std::vector<storaged::DriveConfig> drives;
   for (const ClusterDrive& drive : config.drives) {
     storaged::DriveConfig one;
     one.path = drive.path;
     one.options.identity = {config.cluster_uuid, drive.uuid, drive.id};
-    one.options.max_bytes = share;
+    one.options.max_bytes = capacity;
     one.options.format_if_empty = fresh;
     drives.push_back(std::move(one));
   }

@@ -152,6 +152,8 @@ Result<ClusterConfig> ClusterDirectory::load() const {
       config.cluster_uuid = value;
     } else if (key == "code") {
       ASSIGN_OR_RETURN(config.code, parse_code(value));
+    } else if (key == "capacity") {
+      ASSIGN_OR_RETURN(config.capacity, parse_number<std::uint64_t>(file, key, value));
     } else if (key == "drive") {
       ASSIGN_OR_RETURN(ClusterDrive drive, parse_drive(file, value));
       config.drives.push_back(std::move(drive));
@@ -171,6 +173,7 @@ Status ClusterDirectory::save(const ClusterConfig& config) const {
   text += "format_version = " + std::to_string(kClusterFormatVersion) + "\n";
   text += "cluster_uuid = " + config.cluster_uuid + "\n";
   text += "code = " + to_string(config.code) + "\n";
+  text += "capacity = " + std::to_string(config.capacity) + "\n";
   for (const ClusterDrive& drive : config.drives) {
     text += "drive = " + drive.id.to_string() + " " + drive.uuid + " " + drive.path + "\n";
   }

@@ -30,6 +30,7 @@ struct ClusterDrive {
 struct ClusterConfig {
   std::string cluster_uuid;
   CodeShape code;
+  std::uint64_t capacity = 0;  // bytes each drive may use; 0: an equal share of the file system
   std::vector<ClusterDrive> drives;
 };
 

@@ -124,7 +124,7 @@ Status ProcessCluster::start_storage(const ClusterConfig& config, bool fresh) {
   if (error) return ErrnoError(error.value(), data_path_ + "/drives");
   std::vector<std::string> paths;
   for (const ClusterDrive& drive : config.drives) paths.push_back(drive.path);
-  ASSIGN_OR_RETURN(const std::uint64_t capacity, storaged::share_of_space(paths));
+  ASSIGN_OR_RETURN(const std::uint64_t capacity, storaged::drive_capacity(config.capacity, paths));
   std::vector<DaemonSpec> specs;
   for (const ClusterDrive& drive : config.drives) {
     ASSIGN_OR_RETURN(const std::string address, free_address());

@@ -37,7 +37,11 @@ Task<std::uint64_t> Collector::collect() {
     more = reply.list_packs().more();
     for (const proto::PackRecord& pack : reply.list_packs().packs()) {
       after = pack.pack();
-      if (pack.state() != proto::PACK_CLOSED || pack.live_bytes() > 0 || stopping_) continue;
+      if (pack.state() != proto::PACK_CLOSED || stopping_) continue;
+      if (pack.live_bytes() > 0) {
+        if (pack.live_bytes() < pack.committed_bytes()) co_await drop_rows(PackId(pack.pack()));
+        continue;
+      }
       if (dropped >= kCollectPacksPerRound) co_return dropped;
       const bool gone = co_await drop_pack(PackId(pack.pack()), pack.epoch());
       if (gone) ++dropped;
@@ -63,10 +67,55 @@ Task<bool> Collector::drop_pack(PackId pack, std::uint64_t epoch) {
     if (done.ok()) done = co_await storage->delete_pack(id, pack, deadline);
     if (!done.ok()) co_return false;  // a drive that is down keeps its part for later
   }
+  dropped_.erase(pack);
   proto::Command command;
   command.mutable_pack_deleted()->set_pack(pack.value());
   const auto reply = co_await server_.execute(std::move(command), MonotonicTime::max());
   co_return reply.ok() && reply->status().code() == 0;
+}
+
+// Rows of a closed pack die for good: no commit can name them any more.
+Task<void> Collector::drop_rows(PackId pack) {
+  proto::Query query;
+  query.mutable_list_packs()->set_after(pack.value() - 1);
+  query.mutable_list_packs()->set_limit(1);
+  query.mutable_list_packs()->set_with_rows(true);
+  proto::QueryReply reply;
+  server_.machine().query(query, &reply);
+  if (reply.list_packs().packs_size() == 0) co_return;
+  const proto::PackRecord& record = reply.list_packs().packs(0);
+  Dropped& dropped = dropped_[pack];
+  if (record.pack() != pack.value() || dropped.live_bytes == record.live_bytes()) co_return;
+  const auto row_count = static_cast<std::size_t>(record.row_live_bytes_size());
+  dropped.rows.resize(row_count);
+  std::vector<std::uint32_t> dead;
+  for (std::size_t row = 0; row < row_count; ++row) {
+    if (record.row_live_bytes(static_cast<int>(row)) == 0 && !dropped.rows[row])
+      dead.push_back(static_cast<std::uint32_t>(row));
+  }
+  if (dead.size() * kDropRowsFraction < row_count) co_return;
+  const bool done = co_await drop_rows_on_drives(pack, dead);
+  if (!done) co_return;  // a drive that is down: all of them again later
+  Dropped& now = dropped_[pack];
+  now.live_bytes = record.live_bytes();
+  for (const std::uint32_t row : dead) now.rows[row] = true;
+}
+
+Task<bool> Collector::drop_rows_on_drives(PackId pack, std::vector<std::uint32_t> rows) {
+  const PlacementGroup* group = server_.machine().cluster_map().group(pg_of_pack(pack));
+  if (group == nullptr) co_return false;
+  const std::vector<DriveId> drives = group->drives;
+  bool all = true;
+  for (const DriveId id : drives) {
+    const DriveInfo* drive = server_.machine().cluster_map().drive(id);
+    StorageApi* storage = drive == nullptr ? nullptr : storage_of_(*drive);
+    Status done = UnavailableError("nobody serves it");
+    if (storage != nullptr)
+      done = co_await storage->delete_rows(id, pack, rows,
+                                           Executor::current()->now() + kCollectorDeadline);
+    all = all && done.ok();
+  }
+  co_return all;
 }
 
 // What a drive holds of packs that the metadata has dropped already, or never journaled: left over

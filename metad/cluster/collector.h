@@ -1,11 +1,14 @@
-// Collector: gives back the space of packs that nothing refers to. Order, never clocks: a pack's
-// lease is closed in the journal first, so that no later commit can name it; then the pack is
-// sealed on its drives, so that no late fragment arrives; then it is deleted there; then the
-// metadata forgets it. Belongs to metad's executor.
+// Collector: gives back the space of packs, and of rows of packs, that nothing refers to. Order,
+// never clocks: a pack's lease is closed in the journal first, so that no later commit can name it;
+// then the pack is sealed on its drives, so that no late fragment arrives; then it is deleted
+// there; then the metadata forgets it. Belongs to metad's executor.
 #pragma once
+
+#include <absl/container/flat_hash_map.h>
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "base/async/sync.h"
 #include "metad/service/metadata_server.h"
@@ -29,10 +32,19 @@ class Collector {
  private:
   Task<void> run();
   Task<bool> drop_pack(PackId pack, std::uint64_t epoch);
+  Task<void> drop_rows(PackId pack);
+  Task<bool> drop_rows_on_drives(PackId pack, std::vector<std::uint32_t> rows);
   Task<void> drop_unknown_packs(const DriveInfo* drive);
 
   MetadataServer& server_;
   StorageOf storage_of_;
+  // What was dropped of closed packs since the start; a restart forgets it and drops the same
+  // again.
+  struct Dropped {
+    std::vector<bool> rows;
+    std::uint64_t live_bytes = 0;  // when the pack was last looked at
+  };
+  absl::flat_hash_map<PackId, Dropped> dropped_;
   bool stopping_ = false;
   TimerId timer_;
   Signal wake_;

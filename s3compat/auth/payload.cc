@@ -54,12 +54,8 @@ std::string Hasher::finish() {
   return {reinterpret_cast<const char*>(digest.data()), length};
 }
 
-Payload::Payload(const HttpRequest& request, const Signer& signer, RequestBody& body)
-    : request_(request),
-      signer_(signer),
-      body_(body),
-      length_(request.content_length),
-      md5_(EVP_md5()) {}
+Payload::Payload(const HttpRequest& request, const Signer& signer, RequestBody& body, Md5Batch& md5)
+    : request_(request), signer_(signer), body_(body), length_(request.content_length), md5_(md5) {}
 
 std::optional<S3Error> Payload::check_headers() {
   const std::string& hash = signer_.payload_hash;
@@ -134,10 +130,11 @@ Task<Buffer> Payload::next() {
   }
   if (failed_) co_return Buffer();
   if (piece.empty()) {
-    finish();
+    co_await finish();
     co_return Buffer();
   }
   hash(piece);
+  co_await md5_.wait_for_room();
   if (seen_ > length_)
     co_return fail(s3_error(400, "IncompleteBody", "the body is longer than it said"));
   co_return piece;
@@ -304,32 +301,33 @@ Task<bool> Payload::read_trailers() {
   co_return true;
 }
 
-void Payload::finish() {
+Task<void> Payload::finish() {
   done_ = true;
   if (seen_ != length_) {
     fail(s3_error(400, "IncompleteBody",
                   "You did not provide the number of bytes specified by the Content-Length"));
-    return;
+    co_return;
   }
-  const std::string md5 = md5_.finish();
+  const std::array<std::byte, 16> digest = co_await md5_.finish();
+  const std::string md5(reinterpret_cast<const char*>(digest.data()), digest.size());
   md5_hex_ = hex_encode(md5);
   const std::string& content_md5 = request_.header("content-md5");
   if (!content_md5.empty()) {
     const auto wanted = base64_decode(content_md5);
     if (!wanted || wanted->size() != 16) {
       fail(s3_error(400, "InvalidDigest", "The Content-MD5 you specified was invalid."));
-      return;
+      co_return;
     }
     if (*wanted != md5) {
       fail(s3_error(400, "BadDigest",
                     "The Content-MD5 you specified did not match what we received."));
-      return;
+      co_return;
     }
   }
   if (sha256_ && hex_encode(sha256_->finish()) != signer_.payload_hash) {
     fail(s3_error(400, "XAmzContentSHA256Mismatch",
                   "The provided 'x-amz-content-sha256' header does not match what was computed."));
-    return;
+    co_return;
   }
   for (const auto& [kind, wanted] : expected_) {
     std::string value;
@@ -341,7 +339,7 @@ void Payload::finish() {
     if (checksums_[kind] != wanted) {
       fail(s3_error(400, "BadDigest",
                     "The " + kind + " you specified did not match the calculated checksum."));
-      return;
+      co_return;
     }
   }
 }

@@ -13,6 +13,7 @@
 
 #include "base/async/task.h"
 #include "base/buffer.h"
+#include "s3compat/auth/md5_batch.h"
 #include "s3compat/auth/sigv4.h"
 #include "s3compat/http/http_server.h"
 #include "s3compat/s3_error.h"
@@ -35,7 +36,7 @@ class Hasher {
 
 class Payload {
  public:
-  Payload(const HttpRequest& request, const Signer& signer, RequestBody& body);
+  Payload(const HttpRequest& request, const Signer& signer, RequestBody& body, Md5Batch& md5);
   // What is wrong with the request's headers, if anything; before the first next().
   std::optional<S3Error> check_headers();
 
@@ -57,7 +58,7 @@ class Payload {
   bool close_chunk();
   Task<bool> read_trailers();
   void hash(const Buffer& piece);
-  void finish();
+  Task<void> finish();
   Buffer fail(S3Error error);
 
   const HttpRequest& request_;
@@ -79,7 +80,7 @@ class Payload {
   std::optional<Hasher> chunk_hash_;
   std::string trailers_;  // canonical lines, for their signature
 
-  Hasher md5_;
+  Md5Stream md5_;
   std::optional<Hasher> sha256_;  // when the head signs it
   std::optional<Hasher> sha1_;
   std::optional<Hasher> sha256_check_;

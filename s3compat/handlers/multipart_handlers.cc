@@ -73,7 +73,7 @@ Task<HttpResponse> upload_part(S3Request* request) {
   if (!number) co_return error_response(*request, bad_part_number());
   if (auto unsupported = check_unsupported(*request->http))
     co_return error_response(*request, *unsupported);
-  Payload payload(*request->http, request->signer, *request->body);
+  Payload payload(*request->http, request->signer, *request->body, *request->md5);
   if (auto wrong = payload.check_headers()) co_return error_response(*request, *wrong);
   auto writer = request->store->create_writer(payload.length());
   while (true) {

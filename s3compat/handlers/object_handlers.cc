@@ -62,7 +62,7 @@ Task<HttpResponse> put_object(S3Request* request) {
   proto::ObjectMeta object;
   if (auto wrong = read_metadata(*request->http, &object))
     co_return error_response(*request, *wrong);
-  Payload payload(*request->http, request->signer, *request->body);
+  Payload payload(*request->http, request->signer, *request->body, *request->md5);
   if (auto wrong = payload.check_headers()) co_return error_response(*request, *wrong);
   auto writer = request->store->create_writer(payload.length());
   while (true) {

@@ -190,7 +190,7 @@ void add_object_headers(const S3Request& request, const client::ObjectStat& stat
 }
 
 Task<Result<std::string>> read_text_body(const S3Request* request, std::optional<S3Error>* error) {
-  Payload payload(*request->http, request->signer, *request->body);
+  Payload payload(*request->http, request->signer, *request->body, *request->md5);
   *error = payload.check_headers();
   if (!*error && payload.length() > kMaxXmlBytes)
     *error = s3_error(400, "MaxMessageLengthExceeded", "Your request was too big.");

@@ -21,6 +21,7 @@ struct S3Request {
   std::string key;
   std::string request_id;
   Signer signer;
+  Md5Batch* md5 = nullptr;
   client::ObjectApi* store = nullptr;
   std::string region;
 

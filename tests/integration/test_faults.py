@@ -1,5 +1,6 @@
 """Drives that go and come back, flipped bytes, a full pool, bad input to the program: clear errors, nothing lost."""
 
+import errno
 import glob
 import os
 import shutil
@@ -125,6 +126,53 @@ class DriveTest(unittest.TestCase):
         self.cluster.start()
         self.s3 = self.cluster.s3()
         self.verify()
+
+
+class FullPoolTest(unittest.TestCase):
+    def test_a_full_pool_refuses_reads_on_and_recovers_by_deleting(self):
+        from botocore.exceptions import ClientError
+
+        with Cluster(drives=3, code="2+1", extra=["--capacity", "640MiB"]) as cluster:
+            s3 = cluster.s3()
+            s3.create_bucket(Bucket="bkt")
+            body = os.urandom(4 << 20)
+            stored, refused, slowest = [], 0, 0.0
+            while refused < 5 and len(stored) < 1000:
+                key = f"k{len(stored) + refused}"
+                begin = time.monotonic()
+                try:
+                    s3.put_object(Bucket="bkt", Key=key, Body=body)
+                    stored.append(key)
+                except ClientError as error:
+                    refused += 1
+                    self.assertEqual(error.response["Error"]["Code"], "InsufficientCapacity")
+                    self.assertEqual(error.response["ResponseMetadata"]["HTTPStatusCode"], 507)
+                slowest = max(slowest, time.monotonic() - begin)
+            self.assertGreater(len(stored), 100)
+            self.assertEqual(refused, 5)
+            self.assertLess(slowest, 20)
+            if cluster.mount_point:
+                with self.assertRaises(OSError) as raised:
+                    with open(os.path.join(cluster.mount_point, "bkt", "new"), "wb") as file:
+                        file.write(body)
+                        os.fsync(file.fileno())
+                self.assertEqual(raised.exception.errno, errno.ENOSPC)
+            kept, deleted = stored[len(stored) // 2:], stored[:len(stored) // 2]
+            self.assertEqual(s3.get_object(Bucket="bkt", Key=kept[0])["Body"].read(), body)
+            for key in deleted:
+                s3.delete_object(Bucket="bkt", Key=key)
+
+            def accepts_again():
+                try:
+                    s3.put_object(Bucket="bkt", Key="after", Body=body)
+                    return True
+                except ClientError:
+                    time.sleep(0.5)
+                    return False
+
+            wait_until(accepts_again, "the pool taking objects again", 120)
+            for key in [*kept, "after"]:
+                self.assertEqual(s3.get_object(Bucket="bkt", Key=key)["Body"].read(), body, key)
 
 
 class BadInputTest(unittest.TestCase):

@@ -67,7 +67,7 @@ struct BenchOptions {
   std::uint64_t size = 4096;
   std::uint64_t concurrency = 64;
   double seconds = 10;
-  std::uint64_t objects = 10'000;
+  std::uint64_t objects = 0;
   bool json = false;
   bool sign_payload = false;
 };
@@ -173,7 +173,9 @@ int bench_s3(const Arguments& arguments) {
   config.add_size("size", &options.size, "bytes of an object");
   config.add("concurrency", &options.concurrency, "connections");
   config.add("seconds", &options.seconds, "how long");
-  config.add("objects", &options.objects, "objects that get, head, delete, list and mixed find");
+  config.add(
+      "objects", &options.objects,
+      "objects that get, head, delete, list and mixed find; 0: 10,000, or a gibibyte of them");
   config.add("sign-payload", &options.sign_payload, "sign the SHA-256 of each body");
   config.add("json", &options.json, "figures as one JSON object");
   int exit_status = kExitOk;
@@ -201,7 +203,13 @@ int bench_s3(const Arguments& arguments) {
   load.size_bytes = options.size;
   load.concurrency = static_cast<unsigned>(options.concurrency);
   load.seconds = options.seconds;
-  load.object_count = options.objects;
+  constexpr std::uint64_t kMostObjects = 10'000;
+  constexpr std::uint64_t kMostBytes = 1 << 30;
+  load.object_count =
+      options.objects > 0
+          ? options.objects
+          : std::clamp<std::uint64_t>(kMostBytes / std::max<std::uint64_t>(options.size, 1),
+                                      options.concurrency, kMostObjects);
   load.sign_payload = options.sign_payload;
   if (const Status prepared = prepare(load); !prepared.ok()) return fail(prepared);
   Result<ServerCounters> before = NotFoundError("no --data");

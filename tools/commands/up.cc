@@ -24,6 +24,7 @@ struct UpOptions {
   std::string s3 = "127.0.0.1:9000";
   std::uint64_t drives = 6;
   std::string code = "4+2";
+  std::uint64_t capacity = 0;
   bool processes = false;
   bool detach = false;
 };
@@ -103,7 +104,9 @@ Result<ClusterConfig> load_or_make(const ClusterDirectory& directory, const UpOp
                                 " drives, --drives " + std::to_string(options.drives) +
                                 " are too few");
   }
-  return directory.make_config(code, static_cast<std::uint32_t>(options.drives));
+  ClusterConfig config = directory.make_config(code, static_cast<std::uint32_t>(options.drives));
+  config.capacity = options.capacity;
+  return config;
 }
 
 int run(const UpOptions& options, Readiness ready) {
@@ -173,6 +176,9 @@ int command_up(const Arguments& arguments) {
   config.add("s3", &options.s3, "address of the S3 server");
   config.add("drives", &options.drives, "number of drives of a new cluster");
   config.add("code", &options.code, "erasure code of a new cluster, data+parity");
+  config.add_size(
+      "capacity", &options.capacity,
+      "bytes each drive of a new cluster may use; 0: an equal share of the file system");
   config.add("processes", &options.processes, "every daemon as its own process");
   config.add("detach", &options.detach, "go on in the background once ready");
   int exit_status = kExitOk;
