@@ -1,6 +1,5 @@
 #include "base/program.h"
 
-#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -15,15 +14,12 @@
 #include <ctime>
 
 #include "base/log.h"
+#include "base/memory.h"
 
 namespace shoal {
 namespace {
 
 constexpr int kTrimSeconds = 15;
-// Row and request buffers come and go by the megabyte: keeping them costs memory, fetching them
-// anew page faults.
-constexpr int kMmapThresholdBytes = 32 << 20;
-constexpr int kKeepHeapBytes = 256 << 20;
 
 sigset_t end_signals() {
   sigset_t signals;
@@ -69,8 +65,6 @@ void prepare_process() {
   const sigset_t signals = end_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
-  mallopt(M_MMAP_THRESHOLD, kMmapThresholdBytes);
-  mallopt(M_TRIM_THRESHOLD, kKeepHeapBytes);
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
@@ -99,7 +93,7 @@ void wait_for_end(const std::atomic<bool>& ended) {
     const timespec patience{kTrimSeconds, 0};
     const int signal = sigtimedwait(&signals, nullptr, &patience);
     if (signal == SIGINT || signal == SIGTERM) return;
-    if (signal < 0 && errno == EAGAIN) malloc_trim(0);
+    if (signal < 0 && errno == EAGAIN) release_free_memory();
   }
 }
 

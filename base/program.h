@@ -23,7 +23,7 @@ bool parse_arguments(Config* config, const std::vector<std::string>& arguments, 
 int fail(const Status& status, int exit_status = kExitFailed);
 
 // Before any thread: blocks SIGINT and SIGTERM (see wait_for_end), ignores SIGPIPE, raises the
-// limit of open files, sets up the heap for buffers that come and go by the megabyte.
+// limit of open files.
 void prepare_process();
 // Tells systemd, or whoever set NOTIFY_SOCKET, that the program is ready. Source: sd_notify(3).
 void notify_ready();

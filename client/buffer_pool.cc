@@ -48,6 +48,13 @@ void BufferPool::put(Buffer block, std::size_t size_class) {
   idle_[size_class].push_back(std::move(block));
 }
 
+void BufferPool::trim() {
+  decltype(idle_) freed;
+  const std::lock_guard lock(mutex_);
+  freed.swap(idle_);
+  idle_bytes_ = 0;
+}
+
 std::size_t BufferPool::idle_bytes() const {
   const std::lock_guard lock(mutex_);
   return idle_bytes_;

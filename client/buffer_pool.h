@@ -23,6 +23,8 @@ class BufferPool : public std::enable_shared_from_this<BufferPool> {
   // `size` uninitialised bytes, page-aligned, with room to the end of the last page.
   Buffer get(std::size_t size);
   std::size_t idle_bytes() const;
+  // Gives all idle buffers back.
+  void trim();
 
  private:
   // Classes are powers of two; smaller buffers are left to malloc, larger ones do not occur in

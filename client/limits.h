@@ -34,6 +34,8 @@ struct PackWriterLimits {
   std::uint64_t max_bytes_in_flight = 64 << 20;
   // Row buffers kept for reuse; what is beyond is freed.
   std::size_t max_idle_buffer_bytes = 32 << 20;
+  // After so long without a new row all of them are freed.
+  Duration idle_buffer_grace = seconds(10);
   // Pieces in one row: bounds the row's directory and the time to encode it. The rest waits for the
   // next row.
   std::size_t max_pieces_per_row = 4096;

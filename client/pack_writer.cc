@@ -68,6 +68,7 @@ class Writer final : public PackWriter, public FlightOwner {
                                                   std::deque<PiecePtr>* pieces);
   void begin(JobPtr job, OpenPackPtr pack);
   Task<void> run_row(JobPtr job, OpenPackPtr pack);
+  void watch_idle_buffers();
   void start_attempt(const JobPtr& job, const OpenPackPtr& pack);
   void send(const std::shared_ptr<RowAttempt>& attempt, std::size_t column, MonotonicTime deadline);
   void arm_slow_timer(const std::shared_ptr<RowAttempt>& attempt);
@@ -92,12 +93,14 @@ class Writer final : public PackWriter, public FlightOwner {
   PackPool pool_;
   AsyncSemaphore bytes_;
   const std::shared_ptr<BufferPool> buffers_;
+  TimerId idle_timer_;
   std::deque<PiecePtr> queue_;
   std::uint64_t queued_bytes_ = 0;
   std::size_t queued_stream_pieces_ = 0;
   bool launch_scheduled_ = false;
   bool leasing_for_queue_ = false;
   int rows_in_flight_ = 0;
+  std::uint64_t rows_begun_ = 0;
   std::uint64_t active_writes_ = 0;
   int slow_tokens_;
   std::uint32_t next_first_column_;
@@ -289,6 +292,8 @@ void Writer::start_attempt(const JobPtr& job, const OpenPackPtr& pack) {
   }
   ++pack->rows_in_flight;
   pool_.row_begun(*pack, row.data_bytes);
+  ++rows_begun_;
+  watch_idle_buffers();
   ++job->attempts;
   ++job->live;
   job->newest = attempt;
@@ -534,8 +539,22 @@ Status Writer::start_with_any_code(const JobPtr& job, const OpenPackPtr& pack) {
   return OkStatus();
 }
 
+void Writer::watch_idle_buffers() {
+  if (idle_timer_.value != 0 || closing_) return;
+  const std::uint64_t begun = rows_begun_;
+  idle_timer_ = executor_.schedule_at(executor_.now() + limits_.idle_buffer_grace, [this, begun] {
+    idle_timer_ = {};
+    if (rows_begun_ == begun) {
+      buffers_->trim();
+    } else {
+      watch_idle_buffers();
+    }
+  });
+}
+
 Task<Status> Writer::close() {
   closing_ = true;
+  executor_.cancel(std::exchange(idle_timer_, {}));
   while (active_writes_ > 0) co_await drained_.wait();
   co_await scope_.join();
   co_return co_await pool_.close();

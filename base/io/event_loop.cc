@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "base/check.h"
+#include "base/memory.h"
 
 namespace shoal {
 namespace {
@@ -66,7 +67,9 @@ void EventLoop::join() {
 
 void EventLoop::run() {
   Executor* const outer = std::exchange(current_, this);
+  watch_quiet();
   while (true) {
+    ++turns_;
     bool worked = run_posted();
     worked |= run_timers();
     worked |= run_pollers();
@@ -74,6 +77,17 @@ void EventLoop::run() {
     wait(worked ? 0 : sleep_timeout_ms());
   }
   current_ = outer;
+}
+
+// A loop that had little to do for a while gives the memory of its busier times back.
+void EventLoop::watch_quiet() {
+  constexpr std::chrono::seconds kInterval{15};
+  constexpr std::uint64_t kFewTurns = 1000;
+  schedule_at(now() + kInterval, [this] {
+    if (turns_ - watched_turns_ < kFewTurns) release_free_memory();
+    watched_turns_ = turns_;
+    watch_quiet();
+  });
 }
 
 void EventLoop::post(Callback callback) { enqueue(Item(std::move(callback))); }

@@ -73,6 +73,7 @@ class EventLoop final : public Executor {
   bool run_pollers();
   void wait(int timeout_ms);
   int sleep_timeout_ms() const;
+  void watch_quiet();
 
   const std::string name_;
   const int epoll_fd_;
@@ -81,6 +82,8 @@ class EventLoop final : public Executor {
   std::atomic<bool> stopping_{false};
   std::atomic<bool> sleeping_{false};
   std::atomic<std::uint64_t> wakeups_{0};
+  std::uint64_t turns_ = 0;
+  std::uint64_t watched_turns_ = 0;
 
   std::mutex mutex_;
   std::vector<Item> posted_;   // guarded by mutex_

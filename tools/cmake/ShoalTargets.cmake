@@ -13,6 +13,10 @@ function(shoal_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE shoal_options shoal_warnings ${ARG_DEPS})
+  if(TARGET mimalloc)
+    # It takes the place of malloc by being linked; nothing names it.
+    target_link_options(${name} PRIVATE "LINKER:--push-state,--no-as-needed" $<TARGET_FILE:mimalloc> "LINKER:--pop-state")
+  endif()
 endfunction()
 
 function(shoal_test name)
