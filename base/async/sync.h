@@ -6,7 +6,6 @@
 
 #include <condition_variable>
 #include <coroutine>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -25,12 +24,32 @@ inline void resume_later(std::coroutine_handle<> handle) {
   Executor::current()->resume(handle);
 }
 
-// Suspends and files the coroutine in `waiters`.
-struct QueueAwaiter {
-  std::deque<std::coroutine_handle<>>& waiters;
-  bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> self) const { waiters.push_back(self); }
-  void await_resume() const noexcept {}
+// Coroutines that wait, in the order of their coming. A link lives in the frame of the one who
+// waits, so waiting allocates nothing.
+class WaitList {
+ public:
+  struct Link {
+    WaitList& list;
+    std::coroutine_handle<> handle;
+    Link* next = nullptr;
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> self) {
+      handle = self;
+      *(list.first_ == nullptr ? &list.first_ : &list.last_->next) = this;
+      list.last_ = this;
+    }
+    void await_resume() const noexcept {}
+  };
+  Link wait() { return {*this, nullptr, nullptr}; }
+  bool empty() const { return first_ == nullptr; }
+  void resume_all() {
+    for (const Link* link = std::exchange(first_, nullptr); link != nullptr; link = link->next)
+      resume_later(link->handle);
+  }
+
+ private:
+  Link* first_ = nullptr;
+  Link* last_ = nullptr;  // if there is a first
 };
 
 }  // namespace async_internal
@@ -50,35 +69,33 @@ class Completion {
   bool set(T value) {
     if (value_.has_value()) return false;
     value_.emplace(std::move(value));
-    for (auto waiter : std::exchange(waiters_, {})) async_internal::resume_later(waiter);
+    waiters_.resume_all();
     return true;
   }
   Task<const T*> wait() {
-    while (!value_.has_value()) co_await async_internal::QueueAwaiter{waiters_};
+    while (!value_.has_value()) co_await waiters_.wait();
     co_return &*value_;
   }
   // For the only waiter.
   Task<T> take() {
-    while (!value_.has_value()) co_await async_internal::QueueAwaiter{waiters_};
+    while (!value_.has_value()) co_await waiters_.wait();
     co_return std::move(*value_);
   }
 
  private:
   std::optional<T> value_;
-  std::deque<std::coroutine_handle<>> waiters_;
+  async_internal::WaitList waiters_;
 };
 
 // "Something changed, look again": wait in a loop around the condition.
 class Signal {
  public:
-  void notify_all() {
-    for (auto waiter : std::exchange(waiters_, {})) async_internal::resume_later(waiter);
-  }
-  auto wait() { return async_internal::QueueAwaiter{waiters_}; }
+  void notify_all() { waiters_.resume_all(); }
+  auto wait() { return waiters_.wait(); }
   bool has_waiters() const { return !waiters_.empty(); }
 
  private:
-  std::deque<std::coroutine_handle<>> waiters_;
+  async_internal::WaitList waiters_;
 };
 
 // A count of permits, handed out in the order of asking.
@@ -89,35 +106,36 @@ class AsyncSemaphore {
   // Waits until `count` permits are free and takes them. A request larger than the total waits for
   // all of them to be free, so it cannot starve; give back what was asked for.
   Task<void> acquire(std::uint64_t count = 1) {
-    if (waiters_.empty() && permits_ >= count) {
+    if (first_ == nullptr && permits_ >= count) {
       permits_ -= count;
       co_return;
     }
-    Waiter waiter{count, nullptr};
+    Waiter waiter{count, nullptr, nullptr};
     struct Awaiter {
       AsyncSemaphore& semaphore;
       Waiter& waiter;
       bool await_ready() const noexcept { return false; }
       void await_suspend(std::coroutine_handle<> self) const {
         waiter.handle = self;
-        semaphore.waiters_.push_back(&waiter);
+        Waiter** place = semaphore.first_ == nullptr ? &semaphore.first_ : &semaphore.last_->next;
+        *place = semaphore.last_ = &waiter;
       }
       void await_resume() const noexcept {}
     };
     co_await Awaiter{*this, waiter};
   }
   bool try_acquire(std::uint64_t count = 1) {
-    if (!waiters_.empty() || permits_ < count) return false;
+    if (first_ != nullptr || permits_ < count) return false;
     permits_ -= count;
     return true;
   }
   void release(std::uint64_t count = 1) {
     permits_ += count;
-    while (!waiters_.empty() && waiters_.front()->count <= permits_) {
-      Waiter* next = waiters_.front();
-      waiters_.pop_front();
-      permits_ -= next->count;
-      async_internal::resume_later(next->handle);
+    while (first_ != nullptr && first_->count <= permits_) {
+      const Waiter* served = first_;
+      first_ = served->next;
+      permits_ -= served->count;
+      async_internal::resume_later(served->handle);
     }
   }
   std::uint64_t available() const { return permits_; }
@@ -126,9 +144,11 @@ class AsyncSemaphore {
   struct Waiter {
     std::uint64_t count;
     std::coroutine_handle<> handle;
+    Waiter* next;
   };
   std::uint64_t permits_;
-  std::deque<Waiter*> waiters_;
+  Waiter* first_ = nullptr;  // a list of those who wait; each lives in its coroutine
+  Waiter* last_ = nullptr;   // if there is a first
 };
 
 // Mutual exclusion across co_await, first come first served.

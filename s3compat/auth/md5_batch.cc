@@ -17,13 +17,13 @@ constexpr std::size_t kBytesPerRun = 1 << 20;
 void Md5Batch::activate(Md5Stream* stream) {
   if (stream->active_) return;
   stream->active_ = true;
-  stream->place_ = active_.insert(active_.end(), stream);
+  active_.push_back(stream);
   schedule();
 }
 
 void Md5Batch::deactivate(Md5Stream* stream) {
   if (!std::exchange(stream->active_, false)) return;
-  active_.erase(stream->place_);
+  active_.erase(std::find(active_.begin(), active_.end(), stream));
 }
 
 void Md5Batch::schedule() {
@@ -54,14 +54,11 @@ std::size_t Md5Batch::run_round() {
     if (++count == kMd5Lanes) break;
   }
   md5_blocks(std::span(lanes.data(), count), blocks);
-  for (std::size_t i = 0; i < count; ++i) {
-    Md5Stream* const stream = streams[i];
+  active_.erase(active_.begin(), active_.begin() + static_cast<std::ptrdiff_t>(count));
+  for (Md5Stream* stream : std::span(streams.data(), count)) {
     stream->advance(blocks);
-    deactivate(stream);
-    if (stream->prepare()) {
-      stream->active_ = true;
-      stream->place_ = active_.insert(active_.end(), stream);
-    }
+    stream->active_ = stream->prepare();
+    if (stream->active_) active_.push_back(stream);
     stream->changed_.notify_all();
   }
   return count * blocks * kMd5BlockBytes;
@@ -97,7 +94,7 @@ bool Md5Stream::prepare() {
     carry_bytes_ += n;
     queued_ -= n;
     piece = piece.slice(n, piece.size() - n);
-    if (piece.empty()) queue_.pop_front();
+    if (piece.empty()) queue_.erase(queue_.begin());
     if (carry_bytes_ < kMd5BlockBytes) continue;
     carry_blocks_ = 1;
     return true;
@@ -131,7 +128,7 @@ void Md5Stream::advance(std::size_t blocks) {
   Buffer& piece = queue_.front();
   queued_ -= bytes;
   piece = piece.slice(bytes, piece.size() - bytes);
-  if (piece.empty()) queue_.pop_front();
+  if (piece.empty()) queue_.erase(queue_.begin());
 }
 
 }  // namespace shoal::s3compat

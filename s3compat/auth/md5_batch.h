@@ -3,9 +3,9 @@
 // everything that arrived in one turn shares the lanes. Belongs to one executor.
 #pragma once
 
+#include <absl/container/inlined_vector.h>
+
 #include <array>
-#include <deque>
-#include <list>
 #include <vector>
 
 #include "base/async/sync.h"
@@ -30,7 +30,7 @@ class Md5Batch {
   std::size_t run_round();
 
   Executor& executor_;
-  std::list<Md5Stream*> active_;  // those with something to hash, longest waiting first
+  std::vector<Md5Stream*> active_;  // those with something to hash, longest waiting first
   bool scheduled_ = false;
 };
 
@@ -62,7 +62,7 @@ class Md5Stream {
 
   Md5Batch& batch_;
   Md5State state_;
-  std::deque<Buffer> queue_;
+  absl::InlinedVector<Buffer, 2> queue_;  // short: see kMaxQueuedBytes
   std::size_t queued_ = 0;
   std::uint64_t total_ = 0;
   // A block that lies in several pieces, or the last ones, with padding.
@@ -73,7 +73,6 @@ class Md5Stream {
   bool ending_ = false;
   bool padded_ = false;
   bool active_ = false;
-  std::list<Md5Stream*>::iterator place_;
   Signal changed_;
 };
 
