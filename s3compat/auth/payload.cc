@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "base/crc32c.h"
+#include "base/crc64nvme.h"
 #include "base/encoding.h"
 #include "base/row_layout.h"
 #include "s3compat/limits.h"
@@ -22,11 +23,13 @@ constexpr std::string_view kStreamingTrailer = "STREAMING-AWS4-HMAC-SHA256-PAYLO
 constexpr std::string_view kUnsignedTrailer = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
 constexpr std::string_view kChecksumPrefix = "x-amz-checksum-";
 constexpr char kEmptySha256[] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-constexpr std::array<std::string_view, 4> kChecksums{"crc32", "crc32c", "sha1", "sha256"};
+constexpr std::array<std::string_view, 5> kChecksums{"crc32", "crc32c", "crc64nvme", "sha1",
+                                                      "sha256"};
 
-std::string big_endian(std::uint32_t value) {
+template <typename Number>
+std::string big_endian(Number value) {
   std::string bytes;
-  for (int shift = 24; shift >= 0; shift -= 8)
+  for (int shift = 8 * static_cast<int>(sizeof value) - 8; shift >= 0; shift -= 8)
     bytes.push_back(static_cast<char>(value >> shift & 0xff));
   return bytes;
 }
@@ -118,6 +121,7 @@ void Payload::hash(const Buffer& piece) {
         crc32_gzip_refl(crc32_, reinterpret_cast<const unsigned char*>(piece.data()), piece.size());
   }
   if (expected_.contains("crc32c")) crc32c_ = crc32c(piece.span(), crc32c_);
+  if (expected_.contains("crc64nvme")) crc64nvme_ = crc64nvme(piece.span(), crc64nvme_);
 }
 
 Task<Buffer> Payload::next() {
@@ -333,6 +337,7 @@ Task<void> Payload::finish() {
     std::string value;
     if (kind == "crc32") value = big_endian(crc32_);
     if (kind == "crc32c") value = big_endian(crc32c_);
+    if (kind == "crc64nvme") value = big_endian(crc64nvme_);
     if (kind == "sha1") value = sha1_->finish();
     if (kind == "sha256") value = sha256_check_->finish();
     checksums_[kind] = base64_encode(value);

@@ -86,6 +86,7 @@ class Payload {
   std::optional<Hasher> sha256_check_;
   std::uint32_t crc32_ = 0;
   std::uint32_t crc32c_ = 0;
+  std::uint64_t crc64nvme_ = 0;
   std::map<std::string, std::string> expected_;  // checksums by name; "" until the trailer comes
   std::string md5_hex_;
   std::map<std::string, std::string> checksums_;
