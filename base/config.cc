@@ -27,8 +27,11 @@ std::string trim(const std::string& text) {
 
 template <typename Number>
 bool parse_whole(std::string_view text, Number* value) {
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), *value);
-  return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+  Number number{};
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size()) return false;
+  *value = number;
+  return true;
 }
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {

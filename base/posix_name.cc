@@ -72,6 +72,28 @@ Result<RawName> parse_long(std::string_view name, std::string_view rest) {
   return RawName{*prefix, false, true};
 }
 
+Result<RawName> parse_escape(std::string_view name) {
+  const std::string_view rest = name.substr(kEscapePrefix.size());
+  if (rest == "e") return RawName{""};
+  if (rest == "d1") return RawName{"."};
+  if (rest == "d2") return RawName{".."};
+  if (rest.size() < 2 || rest[1] != '~') return malformed(name);
+  const std::string_view text = rest.substr(2);
+  switch (rest[0]) {
+    case 'f': return text.empty() ? malformed(name) : RawName{std::string(text), true};
+    case 'q': return text.starts_with(kEscapePrefix) ? RawName{std::string(text)} : malformed(name);
+    case 'l': return parse_long(name, text);
+    case 's':
+    case 'z': {
+      const auto raw = percent_decode(text, false);
+      if (!raw || escape_bytes(*raw) != text) return malformed(name);
+      if (rest[0] == 'z' && !has_nul(*raw)) return malformed(name);
+      return RawName{*raw, rest[0] == 's'};
+    }
+    default: return malformed(name);
+  }
+}
+
 }  // namespace
 
 std::string to_posix_name(std::string_view raw, bool is_directory, bool shadowed) {
@@ -93,25 +115,11 @@ Result<RawName> from_posix_name(std::string_view name) {
   }
   if (name.size() > kMaxPosixName) return NameTooLongError("a file's name may have 255 bytes");
   if (!name.starts_with(kEscapePrefix)) return RawName{std::string(name)};
-  const std::string_view rest = name.substr(kEscapePrefix.size());
-  if (rest == "e") return RawName{""};
-  if (rest == "d1") return RawName{"."};
-  if (rest == "d2") return RawName{".."};
-  if (rest.size() < 2 || rest[1] != '~') return malformed(name);
-  const std::string_view text = rest.substr(2);
-  switch (rest[0]) {
-    case 'f': return text.empty() ? malformed(name) : RawName{std::string(text), true};
-    case 'q': return text.starts_with(kEscapePrefix) ? RawName{std::string(text)} : malformed(name);
-    case 'l': return parse_long(name, text);
-    case 's':
-    case 'z': {
-      const auto raw = percent_decode(text, false);
-      if (!raw || escape_bytes(*raw) != text) return malformed(name);
-      if (rest[0] == 'z' && !has_nul(*raw)) return malformed(name);
-      return RawName{*raw, rest[0] == 's'};
-    }
-    default: return malformed(name);
-  }
+  ASSIGN_OR_RETURN(RawName raw, parse_escape(name));
+  // One entry has one name: another spelling of it would be an alias.
+  if (!raw.is_long && to_posix_name(raw.raw, false, raw.shadowed_file) != name)
+    return malformed(name);
+  return raw;
 }
 
 }  // namespace shoal

@@ -4,6 +4,7 @@
 // re-enter the waker. sync_wait is the bridge from an ordinary thread.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <coroutine>
 #include <memory>
@@ -101,15 +102,13 @@ class Signal {
 // A count of permits, handed out in the order of asking.
 class AsyncSemaphore {
  public:
-  explicit AsyncSemaphore(std::uint64_t permits) : permits_(permits) {}
+  explicit AsyncSemaphore(std::uint64_t permits)
+      : total_(permits), permits_(static_cast<std::int64_t>(permits)) {}
 
   // Waits until `count` permits are free and takes them. A request larger than the total waits for
   // all of them to be free, so it cannot starve; give back what was asked for.
   Task<void> acquire(std::uint64_t count = 1) {
-    if (first_ == nullptr && permits_ >= count) {
-      permits_ -= count;
-      co_return;
-    }
+    if (try_acquire(count)) co_return;
     Waiter waiter{count, nullptr, nullptr};
     struct Awaiter {
       AsyncSemaphore& semaphore;
@@ -125,28 +124,35 @@ class AsyncSemaphore {
     co_await Awaiter{*this, waiter};
   }
   bool try_acquire(std::uint64_t count = 1) {
-    if (first_ != nullptr || permits_ < count) return false;
-    permits_ -= count;
+    if (first_ != nullptr || !fits(count)) return false;
+    permits_ -= static_cast<std::int64_t>(count);
     return true;
   }
   void release(std::uint64_t count = 1) {
-    permits_ += count;
-    while (first_ != nullptr && first_->count <= permits_) {
+    permits_ += static_cast<std::int64_t>(count);
+    while (first_ != nullptr && fits(first_->count)) {
       const Waiter* served = first_;
       first_ = served->next;
-      permits_ -= served->count;
+      permits_ -= static_cast<std::int64_t>(served->count);
       async_internal::resume_later(served->handle);
     }
   }
-  std::uint64_t available() const { return permits_; }
+  std::uint64_t available() const {
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(permits_, 0));
+  }
 
  private:
+  bool fits(std::uint64_t count) const {
+    return permits_ >= static_cast<std::int64_t>(std::min(count, total_));
+  }
+
   struct Waiter {
     std::uint64_t count;
     std::coroutine_handle<> handle;
     Waiter* next;
   };
-  std::uint64_t permits_;
+  const std::uint64_t total_;
+  std::int64_t permits_;     // less than 0 while one that asked for more than the total has them
   Waiter* first_ = nullptr;  // a list of those who wait; each lives in its coroutine
   Waiter* last_ = nullptr;   // if there is a first
 };

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <charconv>
 #include <sstream>
 
 #include "base/file_io.h"
@@ -46,10 +47,14 @@ Result<Credentials> load_credentials(const std::string& path) {
     const std::string value = trim(line.substr(equals + 1));
     if (key == "aws_access_key_id") access_key = value;
     if (key == "aws_secret_access_key") credential.secret_key = value;
-    if (key == "shoal_uid")
-      credential.uid = static_cast<std::uint32_t>(std::strtoul(value.c_str(), nullptr, 10));
-    if (key == "shoal_gid")
-      credential.gid = static_cast<std::uint32_t>(std::strtoul(value.c_str(), nullptr, 10));
+    if (key == "shoal_uid" || key == "shoal_gid") {
+      std::uint32_t* const id = key == "shoal_uid" ? &credential.uid : &credential.gid;
+      const auto parsed = std::from_chars(value.data(), value.data() + value.size(), *id);
+      if (parsed.ec != std::errc() || parsed.ptr != value.data() + value.size()) {
+        return InvalidArgumentError(path + ", line " + std::to_string(number) + ": " + key +
+                                    " must be a whole number");
+      }
+    }
   }
   finish();
   if (credentials.empty()) return InvalidArgumentError(path + " holds no keys");

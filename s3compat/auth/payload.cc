@@ -24,7 +24,7 @@ constexpr std::string_view kUnsignedTrailer = "STREAMING-UNSIGNED-PAYLOAD-TRAILE
 constexpr std::string_view kChecksumPrefix = "x-amz-checksum-";
 constexpr char kEmptySha256[] = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 constexpr std::array<std::string_view, 5> kChecksums{"crc32", "crc32c", "crc64nvme", "sha1",
-                                                      "sha256"};
+                                                     "sha256"};
 
 template <typename Number>
 std::string big_endian(Number value) {
@@ -286,13 +286,25 @@ Task<bool> Payload::read_trailers() {
       co_return false;
     }
     const std::string name = line.substr(0, colon);
-    const std::string value = line.substr(line.find_first_not_of(' ', colon + 1));
+    std::string value = line.substr(colon + 1);
+    value.erase(0, value.find_first_not_of(" \t"));
+    value.erase(value.find_last_not_of(" \t") + 1);
+    if (value.empty()) {
+      fail(s3_error(400, "MalformedTrailerError", "the trailer " + name + " has no value"));
+      co_return false;
+    }
     if (name == "x-amz-trailer-signature") {
       signature = value;
       continue;
     }
     trailers_ += name + ":" + value + "\n";
-    if (name.starts_with(kChecksumPrefix)) expected_[name.substr(kChecksumPrefix.size())] = value;
+    if (!name.starts_with(kChecksumPrefix)) continue;
+    const auto announced = expected_.find(name.substr(kChecksumPrefix.size()));
+    if (announced == expected_.end()) {
+      fail(s3_error(400, "MalformedTrailerError", "x-amz-trailer does not announce " + name));
+      co_return false;
+    }
+    announced->second = value;
   }
   if (!chunks_signed_) co_return true;
   const std::string to_sign = "AWS4-HMAC-SHA256-TRAILER\n" + signer_.timestamp + "\n" +

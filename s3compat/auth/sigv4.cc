@@ -53,14 +53,15 @@ std::vector<std::string> split(std::string_view text, char separator) {
 }
 
 std::string canonical_query(const QueryPairs& query) {
-  std::vector<std::string> parts;
+  QueryPairs encoded;
   for (const auto& [name, value] : query) {
     if (name == "X-Amz-Signature") continue;
-    parts.push_back(percent_encode(name, false) + "=" + percent_encode(value, false));
+    encoded.emplace_back(percent_encode(name, false), percent_encode(value, false));
   }
-  std::sort(parts.begin(), parts.end());
+  std::sort(encoded.begin(), encoded.end());
   std::string text;
-  for (const std::string& part : parts) text.append(text.empty() ? "" : "&").append(part);
+  for (const auto& [name, value] : encoded)
+    text.append(text.empty() ? "" : "&").append(name).append("=").append(value);
   return text;
 }
 
@@ -73,6 +74,16 @@ std::string part_of(std::string_view text, std::string_view name) {
     }
   }
   return "";
+}
+
+// Whether a header that may change what a request means is left out of its signature. The payload's
+// hash and the date are part of what is signed anyway.
+bool leaves_unsigned(const HttpRequest& request, const std::vector<std::string>& signed_headers) {
+  return std::any_of(request.headers.begin(), request.headers.end(), [&](const auto& header) {
+    const std::string& name = header.first;
+    return name.starts_with("x-amz-") && name != "x-amz-content-sha256" && name != "x-amz-date" &&
+           std::find(signed_headers.begin(), signed_headers.end(), name) == signed_headers.end();
+  });
 }
 
 S3Error malformed(const std::string& what) {
@@ -218,6 +229,10 @@ std::optional<S3Error> SigV4Verifier::verify(const HttpRequest& request, const s
   if (std::find(claim.signed_headers.begin(), claim.signed_headers.end(), "host") ==
       claim.signed_headers.end()) {
     return malformed("the Host header must be signed");
+  }
+  if (leaves_unsigned(request, claim.signed_headers)) {
+    return s3_error(403, "AccessDenied",
+                    "There were headers present in the request which were not signed");
   }
 
   std::string canonical =

@@ -54,6 +54,12 @@ HttpResponse range_error(const S3Request& request, const Status& status) {
   return response;
 }
 
+std::optional<S3Error> check_parameters(const S3Request& request, const std::string& operation) {
+  for (const char* name : {"partNumber", "versionId"})
+    if (request.has(name)) return not_implemented(operation + " with " + name);
+  return check_overrides(request);
+}
+
 }  // namespace
 
 Task<HttpResponse> put_object(S3Request* request) {
@@ -87,10 +93,8 @@ Task<HttpResponse> put_object(S3Request* request) {
 }
 
 Task<HttpResponse> get_object(S3Request* request) {
-  if (request->has("partNumber"))
-    co_return error_response(*request, not_implemented("GetObject with partNumber"));
-  if (request->has("versionId"))
-    co_return error_response(*request, not_implemented("GetObject with versionId"));
+  if (auto wrong = check_parameters(*request, "GetObject"))
+    co_return error_response(*request, *wrong);
   const auto range = parse_range(request->http->header("range"));
   auto opened = co_await request->store->open_object(request->bucket, request->key,
                                                      conditions_of(*request->http, ""), range);
@@ -114,10 +118,8 @@ Task<HttpResponse> get_object(S3Request* request) {
 }
 
 Task<HttpResponse> head_object(S3Request* request) {
-  if (request->has("partNumber"))
-    co_return error_response(*request, not_implemented("HeadObject with partNumber"));
-  if (request->has("versionId"))
-    co_return error_response(*request, not_implemented("HeadObject with versionId"));
+  if (auto wrong = check_parameters(*request, "HeadObject"))
+    co_return error_response(*request, *wrong);
   auto stat = co_await request->store->head_object(request->bucket, request->key,
                                                    conditions_of(*request->http, ""));
   if (!stat.ok()) co_return error_response(*request, stat.status());

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <limits>
 
 #include "base/encoding.h"
 #include "s3compat/limits.h"
@@ -16,8 +17,15 @@ constexpr std::array<std::string_view, 6> kKeptHeaders{"content-type",        "c
                                                        "cache-control",       "expires"};
 constexpr std::string_view kUserPrefix = "x-amz-meta-";
 
+constexpr std::int64_t kNsPerSecond = 1'000'000'000;
+
+// Rounded down, also before 1970.
+std::int64_t whole_seconds(std::int64_t ns) {
+  return ns / kNsPerSecond - (ns % kNsPerSecond < 0 ? 1 : 0);
+}
+
 std::string format_time(std::int64_t ns, const char* format) {
-  const std::time_t seconds = ns / 1'000'000'000;
+  const std::time_t seconds = whole_seconds(ns);
   std::tm utc{};
   gmtime_r(&seconds, &utc);
   char text[64];
@@ -85,7 +93,8 @@ HttpResponse error_response(const S3Request& request, const S3Error& error) {
 
 std::string iso_time(std::int64_t ns) {
   char millis[8];
-  std::snprintf(millis, sizeof millis, ".%03dZ", static_cast<int>(ns / 1'000'000 % 1000));
+  const std::int64_t fraction = ns - whole_seconds(ns) * kNsPerSecond;
+  std::snprintf(millis, sizeof millis, ".%03dZ", static_cast<int>(fraction / 1'000'000));
   return format_time(ns, "%Y-%m-%dT%H:%M:%S") + millis;
 }
 
@@ -97,7 +106,10 @@ std::optional<std::int64_t> parse_http_time(const std::string& text) {
        {"%a, %d %b %Y %H:%M:%S GMT", "%Y-%m-%dT%H:%M:%SZ", "%A, %d-%b-%y %H:%M:%S GMT"}) {
     utc = {};
     const char* end = strptime(text.c_str(), format, &utc);
-    if (end != nullptr && *end == '\0') return timegm(&utc) * std::int64_t{1'000'000'000};
+    if (end == nullptr || *end != '\0') continue;
+    // What 64 bits of nanoseconds cannot hold is later, or earlier, than anything there is.
+    constexpr std::int64_t kLast = std::numeric_limits<std::int64_t>::max() / kNsPerSecond;
+    return std::clamp<std::int64_t>(timegm(&utc), -kLast, kLast) * kNsPerSecond;
   }
   return std::nullopt;
 }
@@ -157,6 +169,17 @@ std::optional<S3Error> check_unsupported(const HttpRequest& request) {
         name == "x-amz-website-redirect-location") {
       return not_implemented(name);
     }
+  }
+  return std::nullopt;
+}
+
+std::optional<S3Error> check_overrides(const S3Request& request) {
+  for (const auto& [name, value] : request.query) {
+    if (!name.starts_with("response-")) continue;
+    const bool breaks_out =
+        std::any_of(value.begin(), value.end(), [](char c) { return c >= 0 && c < ' '; });
+    if (breaks_out)
+      return s3_error(400, "InvalidArgument", name + " cannot be a header: control characters");
   }
   return std::nullopt;
 }

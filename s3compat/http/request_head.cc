@@ -43,7 +43,11 @@ int parse_head(std::string_view head, HttpRequest* request) {
     request->headers.emplace_back(lower({field.name_string().data(), field.name_string().size()}),
                                   std::string(field.value()));
   }
-  if (parser.chunked()) return 411;  // as AWS: a length is needed, chunks or not
+  // As AWS: a length is needed, chunks or not.
+  if (parser.chunked()) return 411;
+  if (message.count(http::field::transfer_encoding) > 0) return 501;
+  const auto hosts = message.count(http::field::host);
+  if (hosts > 1 || (hosts == 0 && message.version() == 11)) return 400;
   if (const auto length = parser.content_length()) {
     request->content_length = *length;
     request->has_length = true;

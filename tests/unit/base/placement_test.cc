@@ -1,0 +1,201 @@
+#include "base/placement.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace shoal {
+namespace {
+
+CodeShape code_of(int k, int m) {
+  return {static_cast<std::uint8_t>(k), static_cast<std::uint8_t>(m), MatrixId::kCauchy};
+}
+
+// As many drives on each host as `per_host` says, ids from 1 on.
+std::vector<DriveInfo> drives_on(const std::vector<int>& per_host) {
+  std::vector<DriveInfo> drives;
+  for (std::size_t host = 0; host < per_host.size(); ++host) {
+    for (int i = 0; i < per_host[host]; ++i) {
+      DriveInfo drive;
+      drive.id = DriveId(static_cast<std::uint32_t>(drives.size() + 1));
+      drive.host = "host" + std::to_string(host);
+      drives.push_back(std::move(drive));
+    }
+  }
+  return drives;
+}
+
+std::map<std::string, int> columns_by_host(const std::vector<DriveInfo>& drives,
+                                           const PlacementGroup& group) {
+  std::map<std::string, int> hosts;
+  for (const DriveId id : group.drives) ++hosts[drives[id.value() - 1].host];
+  return hosts;
+}
+
+int most_on_one_host(const std::vector<DriveInfo>& drives, const PlacementGroup& group) {
+  int most = 0;
+  for (const auto& [host, count] : columns_by_host(drives, group)) most = std::max(most, count);
+  return most;
+}
+
+TEST(Placement, EveryGroupHasDistinctDrivesAndItsOwnId) {
+  const auto drives = drives_on({3, 3, 3});
+  const auto made = make_placement_groups(drives, code_of(4, 2), 30, PgId(100));
+  ASSERT_TRUE(made.ok()) << made.status().to_string();
+  ASSERT_EQ(made->groups.size(), 30U);
+  std::uint32_t id = 100;
+  for (const PlacementGroup& group : made->groups) {
+    EXPECT_EQ(group.id, PgId(id++));
+    EXPECT_EQ(group.code, code_of(4, 2));
+    EXPECT_EQ(group.drives.size(), 6U);
+    EXPECT_EQ(std::set<DriveId>(group.drives.begin(), group.drives.end()).size(), 6U);
+  }
+}
+
+TEST(Placement, EveryDriveHoldsEachRoleEquallyOften) {
+  for (const std::vector<int>& hosts : {std::vector<int>{6}, {3, 3}, {2, 2, 2}, {5, 5}}) {
+    const auto drives = drives_on(hosts);
+    const auto count = static_cast<std::uint32_t>(drives.size()) * 4;
+    const auto made = make_placement_groups(drives, code_of(3, 2), count, PgId(1));
+    ASSERT_TRUE(made.ok());
+    std::map<std::pair<DriveId, std::size_t>, int> roles;
+    for (const PlacementGroup& group : made->groups) {
+      for (std::size_t c = 0; c < group.drives.size(); ++c) ++roles[{group.drives[c], c}];
+    }
+    EXPECT_EQ(roles.size(), drives.size() * 5);
+    for (const auto& [role, times] : roles) EXPECT_EQ(times, 4);
+  }
+}
+
+TEST(Placement, TheSameDrivesGiveTheSameTable) {
+  const auto drives = drives_on({2, 3, 1});
+  const auto once = make_placement_groups(drives, code_of(2, 1), 9, PgId(1));
+  const auto again = make_placement_groups(drives, code_of(2, 1), 9, PgId(1));
+  ASSERT_TRUE(once.ok() && again.ok());
+  for (std::size_t g = 0; g < 9; ++g) EXPECT_EQ(once->groups[g].drives, again->groups[g].drives);
+}
+
+TEST(Placement, ColumnsSpreadEvenlyOverHostsOfOneSize) {
+  for (const auto& [hosts, per_host] : {std::pair(6, 1), {6, 2}, {3, 2}, {2, 3}, {3, 4}}) {
+    const auto drives = drives_on(std::vector<int>(static_cast<std::size_t>(hosts), per_host));
+    const auto made = make_placement_groups(drives, code_of(4, 2), 48, PgId(1));
+    ASSERT_TRUE(made.ok());
+    for (const PlacementGroup& group : made->groups) {
+      for (const auto& [host, count] : columns_by_host(drives, group))
+        EXPECT_EQ(count, std::max(1, 6 / hosts)) << hosts << " hosts, " << host;
+    }
+  }
+}
+
+// Five drives on three hosts have a group for each start that keeps hosts apart as far as can be;
+// a table that ignores this loses two columns of a 2+1 row with one host, and warns of nothing.
+TEST(Placement, ColumnsSpreadEvenlyOverHostsOfSeveralSizes) {
+  for (const std::vector<int>& hosts : {std::vector<int>{2, 2, 1}, {4, 1, 1}, {3, 3, 2, 1}}) {
+    const auto drives = drives_on(hosts);
+    const auto made = make_placement_groups(drives, code_of(2, 1), 20, PgId(1));
+    ASSERT_TRUE(made.ok());
+    EXPECT_EQ(made->warning, "");
+    for (const PlacementGroup& group : made->groups)
+      EXPECT_EQ(most_on_one_host(drives, group), 1) << "group " << group.id.value();
+  }
+}
+
+TEST(Placement, TheWarningSaysWhatAHostTakesWithIt) {
+  const auto warning = [](const std::vector<int>& hosts, int k, int m) {
+    auto made = make_placement_groups(drives_on(hosts), code_of(k, m), 1, PgId(1));
+    EXPECT_TRUE(made.ok());
+    return made->warning;
+  };
+  EXPECT_EQ(warning({1, 1, 1}, 2, 1), "");
+  EXPECT_NE(warning({3}, 2, 1).find("not a whole host"), std::string::npos);
+  EXPECT_NE(warning({2, 2, 2}, 4, 2).find("1 host(s) may fail"), std::string::npos);
+  EXPECT_NE(warning({2, 2, 2}, 2, 4).find("2 host(s) may fail"), std::string::npos);
+}
+
+// Hosts whose drives are all gone hold no column.
+TEST(Placement, TheWarningCountsOnlyHostsWithDrivesThatAreUp) {
+  auto drives = drives_on({2, 2, 1});
+  drives[4].state = DriveState::kOut;
+  const auto made = make_placement_groups(drives, code_of(2, 1), 1, PgId(1));
+  ASSERT_TRUE(made.ok());
+  EXPECT_NE(made->warning, "");
+}
+
+TEST(Placement, DrivesThatAreNotUpAreLeftOut) {
+  auto drives = drives_on({1, 1, 1, 1, 1, 1});
+  drives[0].state = DriveState::kDown;
+  drives[2].state = DriveState::kDraining;
+  drives[4].state = DriveState::kOut;
+  const auto made = make_placement_groups(drives, code_of(2, 1), 6, PgId(1));
+  ASSERT_TRUE(made.ok());
+  for (const PlacementGroup& group : made->groups) {
+    for (const DriveId id : group.drives) EXPECT_EQ(id.value() % 2, 0U);
+  }
+  EXPECT_EQ(make_placement_groups(drives, code_of(3, 1), 1, PgId(1)).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
+TEST(Placement, TooFewDrivesOrABadCodeIsRefused) {
+  const auto refused = make_placement_groups(drives_on({5}), code_of(4, 2), 1, PgId(1));
+  EXPECT_EQ(refused.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(refused.status().message().find("6 drives, 5 are up"), std::string::npos);
+  EXPECT_FALSE(make_placement_groups({}, code_of(1, 0), 1, PgId(1)).ok());
+  EXPECT_FALSE(make_placement_groups(drives_on({9}), code_of(0, 1), 1, PgId(1)).ok());
+  EXPECT_TRUE(make_placement_groups(drives_on({6}), code_of(4, 2), 0, PgId(1))->groups.empty());
+}
+
+TEST(FallbackGroups, OneNarrowerGroupForEachLossThatLeavesNoWholeOne) {
+  // Six drives, 4+2: six single losses, fifteen double ones.
+  const auto groups = make_fallback_groups(drives_on({1, 1, 1, 1, 1, 1}), code_of(4, 2), PgId(50));
+  ASSERT_EQ(groups.size(), 6U + 15U);
+  std::set<std::set<DriveId>> sets;
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    const PlacementGroup& group = groups[g];
+    EXPECT_EQ(group.id, PgId(50 + static_cast<std::uint32_t>(g)));
+    EXPECT_EQ(group.code.m, 2);
+    EXPECT_TRUE(group.code.k == 3 || group.code.k == 2);
+    EXPECT_TRUE(validate(group.code).ok());
+    EXPECT_EQ(group.drives.size(), static_cast<std::size_t>(group.code.width()));
+    const std::set<DriveId> set(group.drives.begin(), group.drives.end());
+    EXPECT_EQ(set.size(), group.drives.size());
+    sets.insert(set);
+  }
+  EXPECT_EQ(sets.size(), groups.size()) << "each loss has its own group";
+}
+
+TEST(FallbackGroups, NoneWhereOrdinaryGroupsLeaveAChoice) {
+  // Eight drives, 4+2: two losses leave six, of which some ordinary group may be whole.
+  EXPECT_TRUE(make_fallback_groups(drives_on({8}), code_of(4, 2), PgId(1)).empty());
+  // Seven: only double losses leave fewer than six.
+  EXPECT_EQ(make_fallback_groups(drives_on({7}), code_of(4, 2), PgId(1)).size(), 21U);
+  EXPECT_TRUE(make_fallback_groups(drives_on({17}), code_of(16, 1), PgId(1)).empty());
+  EXPECT_TRUE(make_fallback_groups(drives_on({4}), code_of(4, 0), PgId(1)).empty());
+  EXPECT_TRUE(make_fallback_groups({}, code_of(4, 2), PgId(1)).empty());
+}
+
+TEST(FallbackGroups, NeverWithoutADataColumn) {
+  // 1+1 on two drives: one loss leaves no room for data and parity.
+  EXPECT_TRUE(make_fallback_groups(drives_on({1, 1}), code_of(1, 1), PgId(1)).empty());
+  for (const PlacementGroup& group : make_fallback_groups(drives_on({4}), code_of(2, 2), PgId(1)))
+    EXPECT_EQ(group.code, code_of(1, 2));
+}
+
+TEST(ClusterMap, LooksUpDrivesAndGroupsById) {
+  ClusterMap map;
+  map.drives = drives_on({3});
+  map.groups = make_placement_groups(map.drives, code_of(2, 1), 4, PgId(10))->groups;
+  ASSERT_NE(map.drive(DriveId(2)), nullptr);
+  EXPECT_EQ(map.drive(DriveId(2))->id, DriveId(2));
+  EXPECT_EQ(map.drive(DriveId(0)), nullptr);
+  EXPECT_EQ(map.drive(DriveId(4)), nullptr);
+  ASSERT_NE(map.group(PgId(13)), nullptr);
+  EXPECT_EQ(map.group(PgId(13))->id, PgId(13));
+  EXPECT_EQ(map.group(PgId(9)), nullptr);
+  EXPECT_EQ(map.group(PgId(14)), nullptr);
+  EXPECT_EQ(ClusterMap().group(PgId(1)), nullptr);
+}
+
+}  // namespace
+}  // namespace shoal
