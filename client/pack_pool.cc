@@ -124,6 +124,12 @@ Task<Status> PackPool::lease(DriveSet avoid) {
   co_return status;
 }
 
+Task<Status> PackPool::lease_after_pause(DriveSet avoid) {
+  while (leasing_) co_await leased_.wait();
+  if (executor_.now() < no_lease_before_) co_await sleep_until(no_lease_before_);
+  co_return co_await lease(std::move(avoid));
+}
+
 Task<Status> PackPool::lease_once(DriveSet avoid) {
   refresh();
   release_unneeded();

@@ -61,6 +61,8 @@ class PackPool {
   // One request at a time; a call that comes meanwhile waits for the answer and then returns OK,
   // and so does one that comes too soon after a fruitless one. Errors: metad's.
   Task<Status> lease(DriveSet avoid);
+  // The same, but lets a lease that is under way and the pause after a fruitless one end first.
+  Task<Status> lease_after_pause(DriveSet avoid);
 
   // Bytes a row was begun with; retires the pack when it is full.
   void row_begun(OpenPack& pack, std::uint64_t data_bytes);

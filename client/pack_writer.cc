@@ -60,6 +60,7 @@ class Writer final : public PackWriter, public FlightOwner {
   void launch();
   bool may_launch() const;
   void launch_row(OpenPackPtr pack);
+  OpenPackPtr pick_whole();
   Task<void> lease_for_queue();
   void fail_queue(const Status& status);
 
@@ -184,11 +185,19 @@ void Writer::launch() {
   }
 }
 
-Task<void> Writer::lease_for_queue() {
-  const Status status = co_await pool_.lease({});
-  leasing_for_queue_ = false;
+OpenPackPtr Writer::pick_whole() {
   OpenPackPtr pack = pool_.pick({}, PackPool::Want::kHealthy);
-  if (pack == nullptr) pack = pool_.pick({}, PackPool::Want::kAnyWhole);
+  return pack != nullptr ? pack : pool_.pick({}, PackPool::Want::kAnyWhole);
+}
+
+Task<void> Writer::lease_for_queue() {
+  Status status = co_await pool_.lease({});
+  OpenPackPtr pack = pick_whole();
+  if (pack == nullptr) {
+    status = co_await pool_.lease_after_pause({});
+    pack = pick_whole();
+  }
+  leasing_for_queue_ = false;
   if (pack != nullptr) {
     if (!queue_.empty()) launch_row(std::move(pack));
     schedule_launch();
