@@ -46,9 +46,24 @@ Result<std::vector<DriveConfig>> parse_drives(Options options) {
     paths.push_back(drive.path);
     drives.push_back(std::move(drive));
   }
-  ASSIGN_OR_RETURN(const std::uint64_t capacity, drive_capacity(options.capacity, paths));
-  for (DriveConfig& drive : drives) drive.options.max_bytes = capacity;
+  ASSIGN_OR_RETURN(const auto capacities, drive_capacities(options.capacity, paths));
+  for (std::size_t i = 0; i < drives.size(); ++i) drives[i].options.max_bytes = capacities[i];
   return drives;
+}
+
+Status serve_until_told(const Options& options, EventLoop* loop, StorageServer* storage) {
+  // Asked to make drives, it does not go on without one of them.
+  if (options.format) RETURN_IF_ERROR(storage->trouble());
+  ASSIGN_OR_RETURN(
+      const auto server,
+      rpc::RpcServer::listen(*loop, {options.listen, options.cluster_uuid, "storage daemon"},
+                             rpc::storage_service(*storage)));
+  log_info("storaged", "serving", {{"address", server->address()}});
+  notify_ready();
+  const std::atomic<bool> ended{false};
+  wait_for_end(ended);
+  server->stop();
+  return OkStatus();
 }
 
 Status serve(const Options& options, std::vector<DriveConfig> drives) {
@@ -56,21 +71,12 @@ Status serve(const Options& options, std::vector<DriveConfig> drives) {
   ASSIGN_OR_RETURN(const auto io, IoContext::create(*loop));
   loop->start();
   auto storage = sync_wait(*loop, StorageServer::open(*io, std::move(drives)));
-  auto server =
-      rpc::RpcServer::listen(*loop, {options.listen, options.cluster_uuid, "storage daemon"},
-                             rpc::storage_service(*storage));
-  if (server.ok()) {
-    log_info("storaged", "serving", {{"address", (*server)->address()}});
-    notify_ready();
-    const std::atomic<bool> ended{false};
-    wait_for_end(ended);
-    (*server)->stop();
-  }
+  const Status served = serve_until_told(options, loop.get(), storage.get());
   sync_wait(*loop, storage->close());
   storage.reset();
   loop->stop();
   loop->join();
-  return server.status();
+  return served;
 }
 
 int run(const std::vector<std::string>& arguments) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/io/raw_device.h"
 #include "base/log.h"
 #include "storaged/limits.h"
 
@@ -9,6 +10,12 @@ namespace shoal::storaged {
 namespace {
 
 Task<Result<std::unique_ptr<Drive>>> open_drive(IoContext* io, DriveConfig config) {
+  if (is_block_device(config.path)) {
+    auto device =
+        co_await DeviceDirectory::open_when_free(*io, config.path, config.options.format_if_empty);
+    if (!device.ok()) co_return device.status();
+    co_return co_await Drive::open(std::move(*device), config.options);
+  }
   auto directory =
       co_await FileDirectory::open_when_free(*io, config.path, config.options.format_if_empty);
   if (!directory.ok()) co_return directory.status();
@@ -47,6 +54,12 @@ void StorageServer::set_trouble(Entry* entry, Status trouble) {
              {"path", entry->config.path},
              {"status", trouble}});
   entry->trouble = std::move(trouble);
+}
+
+Status StorageServer::trouble() const {
+  for (const auto& [id, entry] : drives_)
+    if (!entry->trouble.ok()) return entry->trouble;
+  return OkStatus();
 }
 
 Task<void> StorageServer::close() {

@@ -26,6 +26,8 @@ class StorageServer final : public StorageApi {
   // Opens every drive; on the executor that will serve.
   static Task<std::unique_ptr<StorageServer>> open(IoContext& io, std::vector<DriveConfig> drives);
   Task<void> close();
+  // What keeps a drive from serving, of the first such drive.
+  Status trouble() const;
 
   Task<Status> write_fragment(WriteFragmentRequest request, MonotonicTime deadline) override;
   Task<Result<Buffer>> read_fragment(ReadFragmentRequest request, MonotonicTime deadline) override;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/io/raw_device.h"
 #include "base/log.h"
 #include "metad/cluster/membership.h"
 #include "storaged/capacity.h"
@@ -19,6 +20,7 @@ Status make_directories(const ClusterDirectory& directory, const ClusterConfig& 
   std::filesystem::create_directories(directory.metad_path(), error);
   if (!error && fresh) {
     for (const ClusterDrive& drive : config.drives) {
+      if (is_block_device(drive.path)) continue;
       std::filesystem::create_directories(drive.path, error);
       if (error) break;
     }
@@ -54,17 +56,19 @@ Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterCon
   store_loop_->start();
   std::vector<std::string> paths;
   for (const ClusterDrive& drive : config.drives) paths.push_back(drive.path);
-  ASSIGN_OR_RETURN(const std::uint64_t capacity, storaged::drive_capacity(config.capacity, paths));
+  ASSIGN_OR_RETURN(const auto capacities, storaged::drive_capacities(config.capacity, paths));
   std::vector<storaged::DriveConfig> drives;
   for (const ClusterDrive& drive : config.drives) {
     storaged::DriveConfig one;
     one.path = drive.path;
     one.options.identity = {config.cluster_uuid, drive.uuid, drive.id};
-    one.options.max_bytes = capacity;
+    one.options.max_bytes = capacities[drives.size()];
     one.options.format_if_empty = fresh;
     drives.push_back(std::move(one));
   }
   storage_ = sync_wait(*store_loop_, storaged::StorageServer::open(*io_, std::move(drives)));
+  // A drive that is missing later is a fault to live with; one that cannot be made is an error.
+  if (fresh) RETURN_IF_ERROR(storage_->trouble());
   storage_api_ = std::make_unique<rpc::InProcessStorage>(*storage_, *store_loop_);
   ASSIGN_OR_RETURN(journal_directory_,
                    sync_wait(*store_loop_, FileDirectory::open_when_free(

@@ -35,11 +35,12 @@ class AllInOne final : public Cluster {
   ClusterStatus status() override;
   Status mount(const std::string& mount_point) override;
   RunningCluster running() const override;
+  // A client of its own on `loop`; it is closed before this cluster is stopped.
+  Result<std::unique_ptr<client::ClientStack>> open_client(EventLoop& loop, std::string name);
 
  private:
   AllInOne() = default;
   Status start_store(const ClusterDirectory& directory, const ClusterConfig& config, bool fresh);
-  Result<std::unique_ptr<client::ClientStack>> open_client(EventLoop& loop, std::string name);
   Status start_s3(const ClusterDirectory& directory, const ClusterOptions& options);
 
   bool stopped_ = false;

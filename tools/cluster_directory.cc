@@ -180,15 +180,16 @@ Status ClusterDirectory::save(const ClusterConfig& config) const {
   return write_file_durably(path_ + "/cluster.conf", text, 0644);
 }
 
-ClusterConfig ClusterDirectory::make_config(const CodeShape& code,
-                                            std::uint32_t drive_count) const {
+ClusterConfig ClusterDirectory::make_config(const CodeShape& code, std::uint32_t drive_count,
+                                            const std::vector<std::string>& drive_paths) const {
   ClusterConfig config;
   config.cluster_uuid = random_uuid();
   config.code = code;
-  for (std::uint32_t i = 0; i < drive_count; ++i) {
-    config.drives.push_back(
-        {DriveId(i + 1), random_uuid(), path_ + "/drives/" + std::to_string(i + 1)});
-  }
+  std::vector<std::string> paths = drive_paths;
+  for (std::uint32_t i = 0; drive_paths.empty() && i < drive_count; ++i)
+    paths.push_back(path_ + "/drives/" + std::to_string(i + 1));
+  for (std::uint32_t i = 0; i < paths.size(); ++i)
+    config.drives.push_back({DriveId(i + 1), random_uuid(), paths[i]});
   return config;
 }
 

@@ -70,8 +70,10 @@ class ClusterDirectory {
   Result<ClusterConfig> load() const;
   // *Durable:* the whole file, or the one before.
   Status save(const ClusterConfig& config) const;
-  // A new cluster of `drive_count` drives in this directory.
-  ClusterConfig make_config(const CodeShape& code, std::uint32_t drive_count) const;
+  // A new cluster with these drives, or with `drive_count` of them in this directory when none is
+  // named.
+  ClusterConfig make_config(const CodeShape& code, std::uint32_t drive_count,
+                            const std::vector<std::string>& drive_paths = {}) const;
 
   // Makes DIR/credentials with random keys if it is not there. Returns whether it was made.
   Result<bool> ensure_credentials() const;

@@ -74,6 +74,8 @@ Task<std::vector<DaemonStatus>> list_daemons(Supervisor* supervisor) {
   co_return supervisor->list();
 }
 
+std::string storage_name(const ClusterDrive& drive) { return "storaged-" + drive.id.to_string(); }
+
 }  // namespace
 
 ProcessCluster::~ProcessCluster() { CHECK(stopped_); }
@@ -103,10 +105,14 @@ Status ProcessCluster::start_all(const ClusterConfig& config, bool fresh,
   return OkStatus();
 }
 
+std::string ProcessCluster::spec_path(const std::string& name) const {
+  return run_path_ + "/" + name + ".conf";
+}
+
 Result<DaemonSpec> ProcessCluster::make_spec(const std::string& name, const std::string& program,
                                              const std::string& text,
                                              const std::vector<std::string>& words) {
-  const std::string file = run_path_ + "/" + name + ".conf";
+  const std::string file = spec_path(name);
   RETURN_IF_ERROR(write_file_durably(file, text, 0600));
   DaemonSpec spec;
   spec.name = name;
@@ -124,20 +130,24 @@ Status ProcessCluster::start_storage(const ClusterConfig& config, bool fresh) {
   if (error) return ErrnoError(error.value(), data_path_ + "/drives");
   std::vector<std::string> paths;
   for (const ClusterDrive& drive : config.drives) paths.push_back(drive.path);
-  ASSIGN_OR_RETURN(const std::uint64_t capacity, storaged::drive_capacity(config.capacity, paths));
+  ASSIGN_OR_RETURN(const auto capacities, storaged::drive_capacities(config.capacity, paths));
   std::vector<DaemonSpec> specs;
+  std::vector<std::string> texts;
   for (const ClusterDrive& drive : config.drives) {
     ASSIGN_OR_RETURN(const std::string address, free_address());
     storage_addresses_.push_back(address);
-    const std::string text = "listen = " + address + "\ncluster-uuid = " + config.cluster_uuid +
-                             "\ndrive = " + drive.id.to_string() + " " + drive.uuid + " " +
-                             drive.path + "\ncapacity = " + std::to_string(capacity) +
-                             "\nformat = " + (fresh ? "true" : "false") + "\n";
-    ASSIGN_OR_RETURN(DaemonSpec spec,
-                     make_spec("storaged-" + drive.id.to_string(), "shoal-storaged", text));
+    texts.push_back("listen = " + address + "\ncluster-uuid = " + config.cluster_uuid +
+                    "\ndrive = " + drive.id.to_string() + " " + drive.uuid + " " + drive.path +
+                    "\ncapacity = " + std::to_string(capacities[specs.size()]) + "\n");
+    ASSIGN_OR_RETURN(DaemonSpec spec, make_spec(storage_name(drive), "shoal-storaged",
+                                                texts.back() + (fresh ? "format = true\n" : "")));
     specs.push_back(std::move(spec));
   }
-  return sync_wait(*loop_, start_together(supervisor_.get(), std::move(specs)));
+  RETURN_IF_ERROR(sync_wait(*loop_, start_together(supervisor_.get(), std::move(specs))));
+  // A daemon that is started again must not make a new drive where one has gone.
+  for (std::size_t i = 0; fresh && i < texts.size(); ++i)
+    RETURN_IF_ERROR(write_file_durably(spec_path(storage_name(config.drives[i])), texts[i], 0600));
+  return OkStatus();
 }
 
 Status ProcessCluster::start_metad(const ClusterConfig& config) {

@@ -35,6 +35,7 @@ class ProcessCluster final : public Cluster {
   Status start_metad(const ClusterConfig& config);
   Status start_s3(const std::string& address);
   // With a configuration file of these lines, and words after it.
+  std::string spec_path(const std::string& name) const;
   Result<DaemonSpec> make_spec(const std::string& name, const std::string& program,
                                const std::string& text, const std::vector<std::string>& words = {});
   std::vector<std::string> daemon_names(const std::string& prefix);

@@ -334,6 +334,11 @@ Result<std::unique_ptr<IoContext>> IoContext::create(EventLoop& loop, IoBackend 
   return std::unique_ptr<IoContext>(std::make_unique<ThreadIo>(loop));
 }
 
+std::unique_ptr<BlockDevice> make_file_device(IoContext& io, int fd, std::string name,
+                                              std::uint64_t size_bytes) {
+  return std::make_unique<FileDevice>(io, fd, std::move(name), size_bytes);
+}
+
 Result<std::unique_ptr<FileDirectory>> FileDirectory::open(IoContext& io, std::string path,
                                                            bool make) {
   if (make && mkdir(path.c_str(), 0750) != 0 && errno != EEXIST)
@@ -354,14 +359,13 @@ FileDirectory::~FileDirectory() { close(lock_fd_); }
 Task<Result<std::unique_ptr<FileDirectory>>> FileDirectory::open_when_free(IoContext& io,
                                                                            std::string path,
                                                                            bool make) {
-  constexpr std::chrono::seconds kPatience{5};
-  constexpr std::chrono::milliseconds kPause{50};
-  const MonotonicTime end = io.loop().now() + kPatience;
-  for (;;) {
-    auto opened = open(io, path, make);
-    if (opened.status().code() != StatusCode::kBusy || io.loop().now() > end) co_return opened;
-    co_await sleep_for(kPause);
-  }
+  struct Open {
+    static Task<Result<std::unique_ptr<FileDirectory>>> once(IoContext* io, std::string path,
+                                                             bool make) {
+      co_return open(*io, std::move(path), make);
+    }
+  };
+  co_return co_await shoal::open_when_free(io.loop(), [&] { return Open::once(&io, path, make); });
 }
 
 Task<Status> FileDirectory::check_present() {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "base/async/sync.h"
 #include "base/io/block_device.h"
 #include "base/io/blocking_pool.h"
 #include "base/io/event_loop.h"
@@ -50,6 +51,24 @@ class IoContext {
   BlockingPool pool_;
 };
 
+// Calls `open` again for a few seconds while it says kBusy: the one who holds the directory or
+// device may be a process that was killed just now.
+template <typename Open>
+auto open_when_free(Executor& executor, Open open) -> std::invoke_result_t<Open&> {
+  constexpr std::chrono::seconds kPatience{5};
+  constexpr std::chrono::milliseconds kPause{50};
+  const MonotonicTime end = executor.now() + kPatience;
+  while (true) {
+    auto opened = co_await open();
+    if (opened.status().code() != StatusCode::kBusy || executor.now() > end) co_return opened;
+    co_await sleep_for(kPause);
+  }
+}
+
+// An open file or block device of `size_bytes`, which it closes.
+std::unique_ptr<BlockDevice> make_file_device(IoContext& io, int fd, std::string name,
+                                              std::uint64_t size_bytes);
+
 // A directory of the file system whose files act as block devices.
 class FileDirectory final : public BlockDirectory {
  public:
@@ -57,7 +76,7 @@ class FileDirectory final : public BlockDirectory {
   // not there. Errors: as mkdir(2) and open(2); kBusy when another one holds it.
   static Result<std::unique_ptr<FileDirectory>> open(IoContext& io, std::string path,
                                                      bool make = true);
-  // The same, but waits a few seconds for one who holds it: a process that was killed just now.
+  // The same, with open_when_free's patience.
   static Task<Result<std::unique_ptr<FileDirectory>>> open_when_free(IoContext& io,
                                                                      std::string path, bool make);
   ~FileDirectory() override;

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import unittest
@@ -126,6 +127,60 @@ class DriveTest(unittest.TestCase):
         self.cluster.start()
         self.s3 = self.cluster.s3()
         self.verify()
+
+
+class RawDeviceTest(unittest.TestCase):
+    """Drives on raw block devices, here loop devices."""
+
+    def setUp(self):
+        if os.geteuid() != 0:
+            self.skipTest("loop devices need root")
+        self.directory = tempfile.mkdtemp(prefix="shoal-test-")
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+        self.devices = [self.loop_device(i) for i in range(3)]
+
+    def loop_device(self, number):
+        image = os.path.join(self.directory, f"image{number}")
+        with open(image, "wb") as file:
+            file.truncate(512 << 20)
+        made = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True)
+        if made.returncode != 0:
+            self.skipTest("no loop devices here: " + made.stderr)
+        device = made.stdout.strip()
+        self.addCleanup(subprocess.run, ["losetup", "--detach", device], capture_output=True)
+        return device
+
+    def arguments(self):
+        return [argument for device in self.devices for argument in ("--drive", device)]
+
+    def test_objects_survive_a_kill(self):
+        with Cluster(mount=False, code="2+1", extra=self.arguments()) as cluster:
+            s3 = cluster.s3()
+            s3.create_bucket(Bucket="bkt")
+            bodies = {f"k{i}": os.urandom(1 + i * 997 % 100_000) for i in range(100)}
+            bodies["large"] = os.urandom(150 << 20)
+            for key, body in bodies.items():
+                s3.put_object(Bucket="bkt", Key=key, Body=body)
+            for _ in range(2):
+                cluster.kill()
+                cluster.start()
+                s3 = cluster.s3()
+                for key, body in bodies.items():
+                    self.assertEqual(s3.get_object(Bucket="bkt", Key=key)["Body"].read(), body, key)
+            self.assertEqual([drive["path"] for drive in cluster.status()["drives"]], self.devices)
+            second = run("up", "--data", os.path.join(self.directory, "second"), "--code", "2+1", "--s3", "",
+                         *self.arguments())
+            self.assertNotEqual(second.returncode, 0)
+            self.assertIn("in use by another process", second.stdout + second.stderr)
+
+    def test_a_device_with_something_on_it_is_left_alone(self):
+        with open(self.devices[1], "wb") as device:
+            device.write(b"precious" * 1000)
+        done = run("up", "--data", os.path.join(self.directory, "data"), "--code", "2+1", "--s3", "", *self.arguments())
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("holds something else", done.stdout + done.stderr)
+        with open(self.devices[1], "rb") as device:
+            self.assertEqual(device.read(8), b"precious")
 
 
 class FullPoolTest(unittest.TestCase):
@@ -256,7 +311,7 @@ class BadInputTest(unittest.TestCase):
     def test_thousands_of_idle_connections(self):
         import resource
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        count = min(3000, hard - 200)
+        count = min(10_000, hard - 200)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 200), hard))
         idle = [socket.create_connection(("127.0.0.1", self.cluster.port)) for _ in range(count)]
         try:

@@ -139,7 +139,7 @@ class LoadLoop {
     if (epoll_ >= 0) close(epoll_);
   }
 
-  Result<S3LoadReport> run() {
+  Result<LoadReport> run() {
     epoll_ = epoll_create1(EPOLL_CLOEXEC);
     if (epoll_ < 0) return ErrnoError(errno, "epoll_create1");
     const double cpu_before = cpu_seconds();
@@ -233,7 +233,7 @@ class LoadLoop {
   const S3LoadOptions& options_;
   Workload workload_;
   ObjectPattern pattern_;
-  S3LoadReport report_;
+  LoadReport report_;
   int epoll_ = -1;
   SteadyClock::time_point deadline_;
   std::vector<std::unique_ptr<S3Connection>> connections_;
@@ -340,6 +340,6 @@ Status ensure_bucket(const S3Endpoint& endpoint, const std::string& bucket) {
   return DeadlineExceededError("no answer from " + endpoint.host);
 }
 
-Result<S3LoadReport> run_s3_load(const S3LoadOptions& options) { return LoadLoop(options).run(); }
+Result<LoadReport> run_s3_load(const S3LoadOptions& options) { return LoadLoop(options).run(); }
 
 }  // namespace shoal::tools

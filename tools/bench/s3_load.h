@@ -7,7 +7,7 @@
 #include <string>
 
 #include "base/result.h"
-#include "tools/bench/histogram.h"
+#include "tools/bench/report.h"
 
 namespace shoal::tools {
 
@@ -39,24 +39,13 @@ struct S3LoadOptions {
   std::uint64_t request_limit = 0;      // 0: none
   std::uint64_t object_count = 10'000;  // objects that get, head, delete and list find
   std::uint64_t first_object = 0;       // the number of the first object that put makes
-  bool verify = true;            // off for a store that gives nothing back
+  bool verify = true;                   // off for a store that gives nothing back
   bool sign_payload = false;            // SHA-256 of each body instead of UNSIGNED-PAYLOAD
-};
-
-struct S3LoadReport {
-  double seconds = 0;
-  std::uint64_t requests = 0;
-  std::uint64_t errors = 0;
-  std::uint64_t mismatches = 0;  // bodies that were not what was put; counted in errors too
-  std::uint64_t bytes = 0;       // of bodies, both ways
-  std::string first_error;       // status line and the start of the body
-  Histogram latency_us;
-  double client_cpu_seconds = 0;
 };
 
 // Creates the bucket if it is not there.
 Status ensure_bucket(const S3Endpoint& endpoint, const std::string& bucket);
 // Runs the load. Errors: kUnavailable when no connection can be made at all.
-Result<S3LoadReport> run_s3_load(const S3LoadOptions& options);
+Result<LoadReport> run_s3_load(const S3LoadOptions& options);
 
 }  // namespace shoal::tools

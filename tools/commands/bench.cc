@@ -5,26 +5,20 @@
 
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "s3compat/discard_store.h"
 #include "s3compat/server.h"
 #include "tools/bench/s3_load.h"
 #include "tools/cluster_directory.h"
+#include "tools/commands/bench_store.h"
 #include "tools/commands/commands.h"
 #include "tools/control_socket.h"
 #include "tools/json.h"
 
 namespace shoal::tools {
 namespace {
-
-// What our own server spent, read before and after a run.
-struct ServerCounters {
-  double cpu_seconds = 0;
-  std::uint64_t drive_flushes = 0;
-  std::uint64_t journal_flushes = 0;
-  std::uint64_t drives = 0;
-};
 
 // The sum of the numbers behind `key` in our own status text.
 std::uint64_t sum_of(const std::string& json, const std::string& key, std::uint64_t* count) {
@@ -38,23 +32,34 @@ std::uint64_t sum_of(const std::string& json, const std::string& key, std::uint6
   return sum;
 }
 
-Result<ServerCounters> read_counters(const ClusterDirectory& directory) {
-  ServerCounters counters;
-  ASSIGN_OR_RETURN(const std::string json,
-                   ask_control_socket(directory.run_path() + "/control", "json"));
-  counters.drive_flushes = sum_of(json, "flushes", &counters.drives);
-  counters.journal_flushes = sum_of(json, "journal_flushes", nullptr);
-  ASSIGN_OR_RETURN(const RunningCluster running, directory.running());
-  std::ifstream stat("/proc/" + std::to_string(running.pid) + "/stat");
+// CPU seconds of a process so far. Source: proc(5), stat, fields 14 and 15, counted behind the
+// program's name in parentheses.
+double cpu_seconds_of(const std::string& pid) {
+  std::ifstream stat("/proc/" + pid + "/stat");
   std::string text((std::istreambuf_iterator<char>(stat)), std::istreambuf_iterator<char>());
-  // Fields 14 and 15, counted behind the program's name in parentheses. Source: proc(5).
+  if (text.empty()) return 0;
   std::istringstream fields(text.substr(text.rfind(')') + 2));
   std::string skip;
   for (int i = 3; i < 14; ++i) fields >> skip;
   double user = 0;
   double system = 0;
   fields >> user >> system;
-  counters.cpu_seconds = (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  return (user + system) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+Result<ServerCounters> read_counters(const ClusterDirectory& directory) {
+  ServerCounters counters;
+  ASSIGN_OR_RETURN(const std::string json,
+                   ask_control_socket(directory.run_path() + "/control", "json"));
+  counters.drive_flushes = sum_of(json, "flushes", &counters.drives);
+  counters.journal_flushes = sum_of(json, "journal_flushes", nullptr);
+  constexpr std::string_view kPid = "\"pid\":";
+  const std::size_t daemons = json.find("\"daemons\"");
+  for (std::size_t at = json.find(kPid, daemons); at != std::string::npos;
+       at = json.find(kPid, at + 1)) {
+    counters.cpu_seconds +=
+        cpu_seconds_of(std::to_string(std::strtoul(json.c_str() + at + kPid.size(), nullptr, 10)));
+  }
   return counters;
 }
 
@@ -72,58 +77,8 @@ struct BenchOptions {
   bool sign_payload = false;
 };
 
-void print_report(const BenchOptions& options, const S3LoadReport& report,
-                  const ServerCounters* used) {
-  const double rate = static_cast<double>(report.requests) / report.seconds;
-  const double done = static_cast<double>(std::max<std::uint64_t>(report.requests, 1));
-  if (options.json) {
-    JsonWriter json;
-    json.begin_object();
-    json.field("operation", options.operation);
-    json.field("size_bytes", options.size);
-    json.field("concurrency", options.concurrency);
-    json.field("seconds", report.seconds);
-    json.field("requests", report.requests);
-    json.field("ops_per_second", rate);
-    json.field("bytes_per_second", static_cast<double>(report.bytes) / report.seconds);
-    json.field("p50_us", report.latency_us.percentile(0.5));
-    json.field("p90_us", report.latency_us.percentile(0.9));
-    json.field("p99_us", report.latency_us.percentile(0.99));
-    json.field("p999_us", report.latency_us.percentile(0.999));
-    json.field("errors", report.errors);
-    json.field("mismatches", report.mismatches);
-    json.field("client_cpu_us_per_op", report.client_cpu_seconds * 1e6 / done);
-    if (used != nullptr) {
-      json.field("server_cpu_us_per_op", used->cpu_seconds * 1e6 / done);
-      json.field("flushes_per_op_and_drive", static_cast<double>(used->drive_flushes) / done /
-                                                 static_cast<double>(used->drives));
-      json.field("journal_flushes_per_op", static_cast<double>(used->journal_flushes) / done);
-    }
-    if (!report.first_error.empty()) json.field("first_error", report.first_error);
-    json.end_object();
-    std::printf("%s\n", json.text().c_str());
-    return;
-  }
-  std::printf(
-      "%s %s x %llu: %.0f ops/s, %s/s\n", options.operation.c_str(),
-      format_size(options.size).c_str(), static_cast<unsigned long long>(options.concurrency), rate,
-      format_size(static_cast<std::uint64_t>(static_cast<double>(report.bytes) / report.seconds))
-          .c_str());
-  std::printf("  p50 %llu us, p90 %llu us, p99 %llu us, p99.9 %llu us\n",
-              static_cast<unsigned long long>(report.latency_us.percentile(0.5)),
-              static_cast<unsigned long long>(report.latency_us.percentile(0.9)),
-              static_cast<unsigned long long>(report.latency_us.percentile(0.99)),
-              static_cast<unsigned long long>(report.latency_us.percentile(0.999)));
-  std::printf("  %llu errors (%llu wrong bodies)%s%s\n",
-              static_cast<unsigned long long>(report.errors),
-              static_cast<unsigned long long>(report.mismatches),
-              report.first_error.empty() ? "" : ", first: ", report.first_error.c_str());
-  if (used == nullptr) return;
-  std::printf(
-      "  server: %.1f us of CPU, %.3f flushes a drive, %.3f journal flushes per operation\n",
-      used->cpu_seconds * 1e6 / done,
-      static_cast<double>(used->drive_flushes) / done / static_cast<double>(used->drives),
-      static_cast<double>(used->journal_flushes) / done);
+LoadDescription describe(const BenchOptions& options) {
+  return {options.operation, options.size, options.concurrency, options.json};
 }
 
 constexpr char kFrontKey[] = "front";
@@ -155,7 +110,7 @@ Status prepare(const S3LoadOptions& load) {
   fill.operation = S3Operation::kPut;
   fill.seconds = 0;
   fill.request_limit = load.object_count;
-  ASSIGN_OR_RETURN(const S3LoadReport report, run_s3_load(fill));
+  ASSIGN_OR_RETURN(const LoadReport report, run_s3_load(fill));
   if (report.errors > 0) return InternalError("filling the bucket: " + report.first_error);
   return OkStatus();
 }
@@ -218,12 +173,8 @@ int bench_s3(const Arguments& arguments) {
   if (!report.ok()) return fail(report.status());
   Result<ServerCounters> after = NotFoundError("no --data");
   if (before.ok()) after = read_counters(*directory);
-  if (after.ok()) {
-    after->cpu_seconds -= before->cpu_seconds;
-    after->drive_flushes -= before->drive_flushes;
-    after->journal_flushes -= before->journal_flushes;
-  }
-  print_report(options, *report, after.ok() ? &*after : nullptr);
+  if (after.ok()) after = *after - *before;
+  print_report(describe(options), *report, after.ok() ? &*after : nullptr);
   return report->errors == 0 ? kExitOk : kExitFailed;
 }
 
@@ -266,30 +217,37 @@ int bench_front(const Arguments& arguments) {
   load.concurrency = static_cast<unsigned>(options.concurrency);
   load.seconds = options.seconds;
   load.verify = false;
-  Result<S3LoadReport> report = UnavailableError("the front end did not start");
+  Result<LoadReport> report = UnavailableError("the front end did not start");
   if (started) report = run_s3_load(load);
   kill(server, SIGKILL);
   waitpid(server, nullptr, 0);
   if (!report.ok()) return fail(report.status());
-  print_report(options, *report, nullptr);
+  print_report(describe(options), *report, nullptr);
   return report->errors == 0 ? kExitOk : kExitFailed;
 }
 
 }  // namespace
 
 int command_bench(const Arguments& arguments) {
+  using Kind = int (*)(const Arguments&);
+  const std::map<std::string, Kind> kinds{
+      {"s3", bench_s3}, {"front", bench_front}, {"data", bench_data}, {"meta", bench_meta}};
   if (arguments.empty() || arguments[0] == "--help") {
     std::printf(
         "Usage: shoal bench KIND [--flag VALUE]...\n\n"
         "  s3     drive any S3 endpoint\n"
-        "  front  drive our S3 front end on a store that discards: its limit\n");
+        "  front  drive our S3 front end on a store that discards: its limit\n"
+        "  data   write and read objects below the doors\n"
+        "  meta   make, look at and remove files below the doors\n");
     return arguments.empty() ? kExitUsage : kExitOk;
   }
-  if (arguments[0] == "front")
-    return bench_front(Arguments(arguments.begin() + 1, arguments.end()));
-  if (arguments[0] == "s3") return bench_s3(Arguments(arguments.begin() + 1, arguments.end()));
-  return fail(NotSupportedError("bench " + arguments[0] + " is not known; there are: s3, front"),
-              kExitUsage);
+  const auto kind = kinds.find(arguments[0]);
+  if (kind == kinds.end()) {
+    return fail(NotSupportedError("bench " + arguments[0] +
+                                  " is not known; there are: s3, front, data, meta"),
+                kExitUsage);
+  }
+  return kind->second(Arguments(arguments.begin() + 1, arguments.end()));
 }
 
 }  // namespace shoal::tools

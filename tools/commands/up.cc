@@ -4,9 +4,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 
 #include "base/file_io.h"
 #include "base/log.h"
@@ -23,6 +25,7 @@ struct UpOptions {
   std::string mount;
   std::string s3 = "127.0.0.1:9000";
   std::uint64_t drives = 6;
+  std::vector<std::string> drive_paths;
   std::string code = "4+2";
   std::uint64_t capacity = 0;
   bool processes = false;
@@ -99,12 +102,21 @@ Result<ClusterConfig> load_or_make(const ClusterDirectory& directory, const UpOp
   *fresh = !directory.has_cluster();
   if (!*fresh) return directory.load();
   ASSIGN_OR_RETURN(const CodeShape code, parse_code(options.code));
-  if (options.drives < static_cast<std::uint64_t>(code.width())) {
+  const std::uint64_t count =
+      options.drive_paths.empty() ? options.drives : options.drive_paths.size();
+  if (count < static_cast<std::uint64_t>(code.width())) {
     return InvalidArgumentError("code " + options.code + " needs " + std::to_string(code.width()) +
-                                " drives, --drives " + std::to_string(options.drives) +
-                                " are too few");
+                                " drives, " + std::to_string(count) + " are too few");
   }
-  ClusterConfig config = directory.make_config(code, static_cast<std::uint32_t>(options.drives));
+  std::vector<std::string> paths;
+  for (const std::string& path : options.drive_paths) {
+    std::error_code error;
+    paths.push_back(std::filesystem::weakly_canonical(path, error).string());
+    if (error) return ErrnoError(error.value(), "drive " + path);
+    if (std::count(paths.begin(), paths.end(), paths.back()) > 1)
+      return InvalidArgumentError("drive " + path + " is named twice");
+  }
+  ClusterConfig config = directory.make_config(code, static_cast<std::uint32_t>(count), paths);
   config.capacity = options.capacity;
   return config;
 }
@@ -175,6 +187,9 @@ int command_up(const Arguments& arguments) {
   config.add("mount", &options.mount, "also mount the file system there");
   config.add("s3", &options.s3, "address of the S3 server");
   config.add("drives", &options.drives, "number of drives of a new cluster");
+  config.add_list("drive", &options.drive_paths,
+                  "instead: a directory or block device that is a drive of a new cluster; may be "
+                  "given again");
   config.add("code", &options.code, "erasure code of a new cluster, data+parity");
   config.add_size(
       "capacity", &options.capacity,
