@@ -12,15 +12,16 @@ struct S3Error {
   int http_status = 500;
   std::string code;
   std::string message;
+  std::string region = {};  // the one to sign for, when that is what went wrong
 };
 
 S3Error to_s3_error(const Status& status);
 // Errors that only S3 has. Source: AWS "Error responses".
 inline S3Error s3_error(int http_status, std::string code, std::string message) {
-  return {http_status, std::move(code), std::move(message)};
+  return {http_status, std::move(code), std::move(message), {}};
 }
 inline S3Error not_implemented(const std::string& what) {
-  return {501, "NotImplemented", what + " is not implemented"};
+  return {501, "NotImplemented", what + " is not implemented", {}};
 }
 
 }  // namespace shoal::s3compat

@@ -14,11 +14,10 @@
 namespace shoal::tools {
 namespace {
 
-Status make_directories(const ClusterDirectory& directory, const ClusterConfig& config,
-                        bool fresh) {
+Status make_directories(const ClusterDirectory& directory, const ClusterConfig& config) {
   std::error_code error;
   std::filesystem::create_directories(directory.metad_path(), error);
-  if (!error && fresh) {
+  if (!error && !config.made) {
     for (const ClusterDrive& drive : config.drives) {
       if (is_block_device(drive.path)) continue;
       std::filesystem::create_directories(drive.path, error);
@@ -34,12 +33,12 @@ Status make_directories(const ClusterDirectory& directory, const ClusterConfig& 
 AllInOne::~AllInOne() { CHECK(stopped_); }
 
 Result<std::unique_ptr<AllInOne>> AllInOne::start(const ClusterDirectory& directory,
-                                                  const ClusterConfig& config, bool fresh,
+                                                  const ClusterConfig& config,
                                                   ClusterOptions options) {
   std::unique_ptr<AllInOne> cluster(new AllInOne());
   cluster->data_path_ = directory.path();
   cluster->options_ = options;
-  Status started = cluster->start_store(directory, config, fresh);
+  Status started = cluster->start_store(directory, config);
   if (started.ok() && !options.s3_address.empty()) started = cluster->start_s3(directory, options);
   if (started.ok() && !options.mount_point.empty()) started = cluster->mount(options.mount_point);
   if (started.ok()) return cluster;
@@ -48,9 +47,8 @@ Result<std::unique_ptr<AllInOne>> AllInOne::start(const ClusterDirectory& direct
   return started;
 }
 
-Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterConfig& config,
-                             bool fresh) {
-  RETURN_IF_ERROR(make_directories(directory, config, fresh));
+Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterConfig& config) {
+  RETURN_IF_ERROR(make_directories(directory, config));
   ASSIGN_OR_RETURN(store_loop_, EventLoop::create("shoal-store"));
   ASSIGN_OR_RETURN(io_, IoContext::create(*store_loop_));
   store_loop_->start();
@@ -63,12 +61,12 @@ Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterCon
     one.path = drive.path;
     one.options.identity = {config.cluster_uuid, drive.uuid, drive.id};
     one.options.max_bytes = capacities[drives.size()];
-    one.options.format_if_empty = fresh;
+    one.options.format_if_empty = !config.made;
     drives.push_back(std::move(one));
   }
   storage_ = sync_wait(*store_loop_, storaged::StorageServer::open(*io_, std::move(drives)));
   // A drive that is missing later is a fault to live with; one that cannot be made is an error.
-  if (fresh) RETURN_IF_ERROR(storage_->trouble());
+  if (!config.made) RETURN_IF_ERROR(storage_->trouble());
   storage_api_ = std::make_unique<rpc::InProcessStorage>(*storage_, *store_loop_);
   ASSIGN_OR_RETURN(journal_directory_,
                    sync_wait(*store_loop_, FileDirectory::open_when_free(

@@ -23,10 +23,10 @@ namespace shoal::tools {
 
 class AllInOne final : public Cluster {
  public:
-  // Opens, or with `fresh` formats, the drives and the metadata of `config` and starts everything.
-  // Errors: each names the part that could not start and why.
+  // Opens, or for a config that is not made yet makes, the drives and the metadata of `config` and
+  // starts everything. Errors: each names the part that could not start and why.
   static Result<std::unique_ptr<AllInOne>> start(const ClusterDirectory& directory,
-                                                 const ClusterConfig& config, bool fresh,
+                                                 const ClusterConfig& config,
                                                  ClusterOptions options);
   // stop() first.
   ~AllInOne() override;
@@ -40,7 +40,7 @@ class AllInOne final : public Cluster {
 
  private:
   AllInOne() = default;
-  Status start_store(const ClusterDirectory& directory, const ClusterConfig& config, bool fresh);
+  Status start_store(const ClusterDirectory& directory, const ClusterConfig& config);
   Status start_s3(const ClusterDirectory& directory, const ClusterOptions& options);
 
   bool stopped_ = false;

@@ -124,21 +124,18 @@ Result<ClusterDirectory> ClusterDirectory::open(const std::string& path) {
   if (realpath(path.c_str(), resolved) == nullptr)
     return ErrnoError(errno, "data directory " + path);
   ClusterDirectory directory(resolved, -1);
-  if (!directory.has_cluster()) {
+  struct stat st {};
+  if (stat((path + "/cluster.conf").c_str(), &st) != 0) {
     return NotFoundError(path + " holds no cluster; make one with: shoal up --data " + path);
   }
   return directory;
-}
-
-bool ClusterDirectory::has_cluster() const {
-  struct stat st {};
-  return stat((path_ + "/cluster.conf").c_str(), &st) == 0;
 }
 
 Result<ClusterConfig> ClusterDirectory::load() const {
   const std::string file = path_ + "/cluster.conf";
   ASSIGN_OR_RETURN(const Entries entries, read_entries(file));
   ClusterConfig config;
+  config.made = true;
   int version = 0;
   for (const auto& [key, value] : entries) {
     if (key == "format_version") {
@@ -154,6 +151,8 @@ Result<ClusterConfig> ClusterDirectory::load() const {
       ASSIGN_OR_RETURN(config.code, parse_code(value));
     } else if (key == "capacity") {
       ASSIGN_OR_RETURN(config.capacity, parse_number<std::uint64_t>(file, key, value));
+    } else if (key == "made") {
+      config.made = value != "no";
     } else if (key == "drive") {
       ASSIGN_OR_RETURN(ClusterDrive drive, parse_drive(file, value));
       config.drives.push_back(std::move(drive));
@@ -174,22 +173,35 @@ Status ClusterDirectory::save(const ClusterConfig& config) const {
   text += "cluster_uuid = " + config.cluster_uuid + "\n";
   text += "code = " + to_string(config.code) + "\n";
   text += "capacity = " + std::to_string(config.capacity) + "\n";
+  if (!config.made) text += "made = no\n";
   for (const ClusterDrive& drive : config.drives) {
     text += "drive = " + drive.id.to_string() + " " + drive.uuid + " " + drive.path + "\n";
   }
   return write_file_durably(path_ + "/cluster.conf", text, 0644);
 }
 
-ClusterConfig ClusterDirectory::make_config(const CodeShape& code, std::uint32_t drive_count,
-                                            const std::vector<std::string>& drive_paths) const {
+Result<ClusterConfig> ClusterDirectory::load_or_draft(
+    const CodeShape& code, std::uint64_t capacity, std::uint32_t drive_count,
+    const std::vector<std::string>& drive_paths) const {
+  auto old = load();
+  if (!old.ok() && old.status().code() != StatusCode::kNotFound) return old.status();
+  if (old.ok() && old->made) return old;
   ClusterConfig config;
-  config.cluster_uuid = random_uuid();
+  config.cluster_uuid = old.ok() ? old->cluster_uuid : random_uuid();
   config.code = code;
+  config.capacity = capacity;
   std::vector<std::string> paths = drive_paths;
   for (std::uint32_t i = 0; drive_paths.empty() && i < drive_count; ++i)
     paths.push_back(path_ + "/drives/" + std::to_string(i + 1));
-  for (std::uint32_t i = 0; i < paths.size(); ++i)
-    config.drives.push_back({DriveId(i + 1), random_uuid(), paths[i]});
+  for (std::uint32_t i = 0; i < paths.size(); ++i) {
+    std::string uuid = random_uuid();
+    if (old.ok()) {
+      for (const ClusterDrive& drive : old->drives)
+        if (drive.path == paths[i]) uuid = drive.uuid;
+    }
+    config.drives.push_back({DriveId(i + 1), std::move(uuid), paths[i]});
+  }
+  RETURN_IF_ERROR(save(config));
   return config;
 }
 

@@ -32,6 +32,8 @@ struct ClusterConfig {
   CodeShape code;
   std::uint64_t capacity = 0;  // bytes each drive may use; 0: an equal share of the file system
   std::vector<ClusterDrive> drives;
+  // Whether a start has succeeded; until then a start may make drives where nothing is.
+  bool made = false;
 };
 
 // What a running cluster tells those who ask, in DIR/run/cluster.
@@ -65,15 +67,18 @@ class ClusterDirectory {
   std::string metad_path() const { return path_ + "/metad"; }
   std::string run_path() const { return path_ + "/run"; }
 
-  bool has_cluster() const;
-  // Errors: kNotSupported for a newer format version, kCorruption naming the line.
+  // Errors: kNotFound when there is none, kNotSupported for a newer format version, kCorruption
+  // naming the line.
   Result<ClusterConfig> load() const;
   // *Durable:* the whole file, or the one before.
   Status save(const ClusterConfig& config) const;
-  // A new cluster with these drives, or with `drive_count` of them in this directory when none is
-  // named.
-  ClusterConfig make_config(const CodeShape& code, std::uint32_t drive_count,
-                            const std::vector<std::string>& drive_paths = {}) const;
+  std::string log_path() const { return path_ + "/log"; }
+  // The cluster that is here, or else a new one with these drives (`drive_count` of them in this
+  // directory when none is named), which is saved before anything of it is made: a start that
+  // failed half-way can be tried again, also with other drives. Errors: as load() and save().
+  Result<ClusterConfig> load_or_draft(const CodeShape& code, std::uint64_t capacity,
+                                      std::uint32_t drive_count,
+                                      const std::vector<std::string>& drive_paths = {}) const;
 
   // Makes DIR/credentials with random keys if it is not there. Returns whether it was made.
   Result<bool> ensure_credentials() const;

@@ -82,22 +82,21 @@ ProcessCluster::~ProcessCluster() { CHECK(stopped_); }
 
 Result<std::unique_ptr<ProcessCluster>> ProcessCluster::start(const ClusterDirectory& directory,
                                                               const ClusterConfig& config,
-                                                              bool fresh, ClusterOptions options) {
+                                                              ClusterOptions options) {
   std::unique_ptr<ProcessCluster> cluster(new ProcessCluster(directory));
-  const Status started = cluster->start_all(config, fresh, options);
+  const Status started = cluster->start_all(config, options);
   if (started.ok()) return cluster;
   const Status stopped = cluster->stop();
   if (!stopped.ok()) log_error("shoal", "stopping after a failed start", {{"status", stopped}});
   return started;
 }
 
-Status ProcessCluster::start_all(const ClusterConfig& config, bool fresh,
-                                 const ClusterOptions& options) {
+Status ProcessCluster::start_all(const ClusterConfig& config, const ClusterOptions& options) {
   ASSIGN_OR_RETURN(program_path_, directory_of_this_program());
   ASSIGN_OR_RETURN(loop_, EventLoop::create("shoal-watch"));
   loop_->start();
   supervisor_ = std::make_unique<Supervisor>(*loop_, run_path_);
-  RETURN_IF_ERROR(start_storage(config, fresh));
+  RETURN_IF_ERROR(start_storage(config));
   RETURN_IF_ERROR(start_metad(config));
   remote_ = std::make_unique<client::RemoteCluster>(*loop_, metad_address_, "shoal up");
   if (!options.s3_address.empty()) RETURN_IF_ERROR(start_s3(options.s3_address));
@@ -124,7 +123,7 @@ Result<DaemonSpec> ProcessCluster::make_spec(const std::string& name, const std:
   return spec;
 }
 
-Status ProcessCluster::start_storage(const ClusterConfig& config, bool fresh) {
+Status ProcessCluster::start_storage(const ClusterConfig& config) {
   std::error_code error;
   std::filesystem::create_directories(data_path_ + "/drives", error);
   if (error) return ErrnoError(error.value(), data_path_ + "/drives");
@@ -139,13 +138,14 @@ Status ProcessCluster::start_storage(const ClusterConfig& config, bool fresh) {
     texts.push_back("listen = " + address + "\ncluster-uuid = " + config.cluster_uuid +
                     "\ndrive = " + drive.id.to_string() + " " + drive.uuid + " " + drive.path +
                     "\ncapacity = " + std::to_string(capacities[specs.size()]) + "\n");
-    ASSIGN_OR_RETURN(DaemonSpec spec, make_spec(storage_name(drive), "shoal-storaged",
-                                                texts.back() + (fresh ? "format = true\n" : "")));
+    ASSIGN_OR_RETURN(DaemonSpec spec,
+                     make_spec(storage_name(drive), "shoal-storaged",
+                               texts.back() + (!config.made ? "format = true\n" : "")));
     specs.push_back(std::move(spec));
   }
   RETURN_IF_ERROR(sync_wait(*loop_, start_together(supervisor_.get(), std::move(specs))));
   // A daemon that is started again must not make a new drive where one has gone.
-  for (std::size_t i = 0; fresh && i < texts.size(); ++i)
+  for (std::size_t i = 0; !config.made && i < texts.size(); ++i)
     RETURN_IF_ERROR(write_file_durably(spec_path(storage_name(config.drives[i])), texts[i], 0600));
   return OkStatus();
 }

@@ -16,7 +16,7 @@ class ProcessCluster final : public Cluster {
  public:
   // As AllInOne::start. Errors: each is what the daemon that could not start said.
   static Result<std::unique_ptr<ProcessCluster>> start(const ClusterDirectory& directory,
-                                                       const ClusterConfig& config, bool fresh,
+                                                       const ClusterConfig& config,
                                                        ClusterOptions options);
   ~ProcessCluster() override;
   Status stop() override;
@@ -30,8 +30,8 @@ class ProcessCluster final : public Cluster {
         run_path_(directory.run_path()),
         credentials_path_(directory.credentials_path()),
         metad_path_(directory.metad_path()) {}
-  Status start_all(const ClusterConfig& config, bool fresh, const ClusterOptions& options);
-  Status start_storage(const ClusterConfig& config, bool fresh);
+  Status start_all(const ClusterConfig& config, const ClusterOptions& options);
+  Status start_storage(const ClusterConfig& config);
   Status start_metad(const ClusterConfig& config);
   Status start_s3(const std::string& address);
   // With a configuration file of these lines, and words after it.

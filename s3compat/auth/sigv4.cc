@@ -216,8 +216,12 @@ std::optional<S3Error> SigV4Verifier::verify(const HttpRequest& request, const s
   const std::vector<std::string> scope = split(claim.scope, '/');
   if (scope.size() != 4 || scope[2] != "s3" || scope[3] != "aws4_request")
     return malformed("the scope is malformed");
-  if (scope[1] != region_)
-    return malformed("the region '" + scope[1] + "' is wrong; expecting '" + region_ + "'");
+  if (scope[1] != region_) {
+    S3Error wrong =
+        malformed("the region '" + scope[1] + "' is wrong; expecting '" + region_ + "'");
+    wrong.region = region_;
+    return wrong;
+  }
   if (claim.timestamp.substr(0, 8) != scope[0])
     return malformed("the date does not match the scope");
   const auto known = credentials_.find(claim.access_key);

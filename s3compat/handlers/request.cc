@@ -79,6 +79,7 @@ HttpResponse error_response(const S3Request& request, const S3Error& error) {
   xml.begin("Error");
   xml.element("Code", error.code);
   xml.element("Message", error.message);
+  if (!error.region.empty()) xml.element("Region", error.region);
   if (!request.bucket.empty()) xml.element("BucketName", request.bucket);
   if (!request.key.empty()) xml.element("Key", request.key);
   xml.element("Resource", request.http == nullptr ? "" : std::string_view(request.http->path));

@@ -175,7 +175,8 @@ class Cluster:
 
     def environment(self):
         access, secret = self.credentials()
-        return dict(os.environ, AWS_ACCESS_KEY_ID=access, AWS_SECRET_ACCESS_KEY=secret,
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "RCLONE_"))}
+        return dict(inherited, AWS_ACCESS_KEY_ID=access, AWS_SECRET_ACCESS_KEY=secret,
                     AWS_DEFAULT_REGION="us-east-1", AWS_EC2_METADATA_DISABLED="true")
 
     def status(self):

@@ -46,14 +46,12 @@ ServerCounters counters_of(Cluster& cluster) {
 Result<LoadReport> run_on_own_cluster(const StoreBenchOptions& options, RunLoad run,
                                       ServerCounters* used) {
   ASSIGN_OR_RETURN(const ClusterDirectory directory, ClusterDirectory::lock(options.data));
-  const bool fresh = !directory.has_cluster();
   ASSIGN_OR_RETURN(const CodeShape code, parse_code(options.code));
-  ClusterConfig config = directory.make_config(code, static_cast<std::uint32_t>(options.drives));
-  if (!fresh) {
-    ASSIGN_OR_RETURN(config, directory.load());
-  }
-  ASSIGN_OR_RETURN(const auto cluster, AllInOne::start(directory, config, fresh, {}));
-  Status status = fresh ? directory.save(config) : OkStatus();
+  ASSIGN_OR_RETURN(ClusterConfig config,
+                   directory.load_or_draft(code, 0, static_cast<std::uint32_t>(options.drives)));
+  ASSIGN_OR_RETURN(const auto cluster, AllInOne::start(directory, config, {}));
+  Status status;
+  if (!std::exchange(config.made, true)) status = directory.save(config);
   Result<LoadReport> report = LoadReport{};
   auto loop = EventLoop::create("shoal-bench");
   if (status.ok()) status = loop.status();

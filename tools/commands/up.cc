@@ -32,20 +32,41 @@ struct UpOptions {
   bool detach = false;
 };
 
-// Tells the parent of a detached start how it went: the parent prints what comes and ends with the
-// last byte.
+// Says how the start went: to the terminal, or to the parent of a detached start, which prints it
+// there and ends.
 class Readiness {
  public:
-  explicit Readiness(int fd) : fd_(fd) {}
-  void tell(bool ok) {
-    if (fd_ < 0) return;
-    const char status = ok ? 0 : 1;
-    [[maybe_unused]] const ssize_t n = write(fd_, &status, 1);
-    close(std::exchange(fd_, -1));
+  explicit Readiness(int parent_fd) : parent_fd_(parent_fd) {}
+  void tell(bool ok, const std::string& text) {
+    if (parent_fd_ < 0) {
+      print(ok, text);
+      return;
+    }
+    const std::string message = std::string(1, ok ? kReady : kFailed) + text;
+    [[maybe_unused]] const ssize_t n = write(parent_fd_, message.data(), message.size());
+    close(std::exchange(parent_fd_, -1));
+  }
+  // What the parent does: prints what tell() was given. Returns the exit status.
+  static int pass_on(int child_fd) {
+    std::string message;
+    char piece[4096];
+    for (ssize_t n = 0; (n = read(child_fd, piece, sizeof piece)) > 0;)
+      message.append(piece, static_cast<std::size_t>(n));
+    if (message.empty()) return fail(InternalError("the start ended without a word"));
+    const bool ok = message[0] == kReady;
+    print(ok, message.substr(1));
+    return ok ? kExitOk : kExitFailed;
   }
 
  private:
-  int fd_;
+  static constexpr char kReady = '+';
+  static constexpr char kFailed = '-';
+  static void print(bool ok, const std::string& text) {
+    std::fputs(text.c_str(), ok ? stdout : stderr);
+    std::fflush(ok ? stdout : stderr);
+  }
+
+  int parent_fd_;
 };
 
 Status validate(const UpOptions& options) {
@@ -57,16 +78,15 @@ Status validate(const UpOptions& options) {
 }
 
 Result<std::unique_ptr<Cluster>> start_cluster(const ClusterDirectory& directory,
-                                               const ClusterConfig& config, bool fresh,
+                                               const ClusterConfig& config,
                                                const UpOptions& options) {
   const ClusterOptions parts{options.mount, options.s3};
   if (options.processes) {
     ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster,
-                     ProcessCluster::start(directory, config, fresh, parts));
+                     ProcessCluster::start(directory, config, parts));
     return cluster;
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster,
-                   AllInOne::start(directory, config, fresh, parts));
+  ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster, AllInOne::start(directory, config, parts));
   return cluster;
 }
 
@@ -82,25 +102,23 @@ std::string answer_control(Cluster* cluster, const std::string& word) {
   return "the question is not known";
 }
 
-void print_ready(const UpOptions& options, const ClusterDirectory& directory,
-                 bool made_credentials) {
-  std::printf("Shoal is ready.\n");
-  if (!options.s3.empty()) std::printf("  S3           http://%s\n", options.s3.c_str());
-  if (!options.mount.empty()) std::printf("  files        %s\n", options.mount.c_str());
+std::string ready_text(const UpOptions& options, const ClusterDirectory& directory,
+                       bool made_credentials) {
+  std::string text = "Shoal is ready.\n";
+  if (!options.s3.empty()) text += "  S3           http://" + options.s3 + "\n";
+  if (!options.mount.empty()) text += "  files        " + options.mount + "\n";
   if (made_credentials) {
-    auto text = read_file(directory.credentials_path());
-    if (text.ok()) std::printf("  new S3 keys\n%s", text->c_str());
+    const auto keys = read_file(directory.credentials_path());
+    if (keys.ok()) text += "  new S3 keys\n" + *keys;
   }
-  std::printf("  credentials  %s\n", directory.credentials_path().c_str());
-  std::printf("  status       shoal status --data %s\n", directory.path().c_str());
-  std::printf("  stop         shoal down --data %s\n", directory.path().c_str());
-  std::fflush(stdout);
+  text += "  credentials  " + directory.credentials_path() + "\n";
+  if (options.detach) text += "  log          " + directory.log_path() + "\n";
+  text += "  status       shoal status --data " + directory.path() + "\n";
+  text += "  stop         shoal down --data " + directory.path() + "\n";
+  return text;
 }
 
-Result<ClusterConfig> load_or_make(const ClusterDirectory& directory, const UpOptions& options,
-                                   bool* fresh) {
-  *fresh = !directory.has_cluster();
-  if (!*fresh) return directory.load();
+Result<ClusterConfig> load_or_draft(const ClusterDirectory& directory, const UpOptions& options) {
   ASSIGN_OR_RETURN(const CodeShape code, parse_code(options.code));
   const std::uint64_t count =
       options.drive_paths.empty() ? options.drives : options.drive_paths.size();
@@ -116,28 +134,44 @@ Result<ClusterConfig> load_or_make(const ClusterDirectory& directory, const UpOp
     if (std::count(paths.begin(), paths.end(), paths.back()) > 1)
       return InvalidArgumentError("drive " + path + " is named twice");
   }
-  ClusterConfig config = directory.make_config(code, static_cast<std::uint32_t>(count), paths);
-  config.capacity = options.capacity;
-  return config;
+  return directory.load_or_draft(code, options.capacity, static_cast<std::uint32_t>(count), paths);
+}
+
+// From here on what is logged goes to the cluster's own log.
+Status redirect_to_log(const ClusterDirectory& directory) {
+  const int fd =
+      open(directory.log_path().c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+  if (fd < 0) return ErrnoError(errno, directory.log_path());
+  const bool done = dup2(fd, STDOUT_FILENO) >= 0 && dup2(fd, STDERR_FILENO) >= 0;
+  const int err = errno;
+  close(fd);
+  return done ? OkStatus() : ErrnoError(err, directory.log_path());
 }
 
 int run(const UpOptions& options, Readiness ready) {
   const auto give_up = [&](const Status& status) {
-    const int exit_status = fail(status);
-    ready.tell(false);
-    return exit_status;
+    ready.tell(false, "shoal: " + status.message() + "\n");
+    return kExitFailed;
   };
   prepare_process();
   auto directory = ClusterDirectory::lock(options.data);
   if (!directory.ok()) return give_up(directory.status());
-  bool fresh = false;
-  auto config = load_or_make(*directory, options, &fresh);
+  if (options.detach) {
+    const Status redirected = redirect_to_log(*directory);
+    if (!redirected.ok()) return give_up(redirected);
+  }
+  auto config = load_or_draft(*directory, options);
   if (!config.ok()) return give_up(config.status());
   auto made_credentials = directory->ensure_credentials();
   if (!made_credentials.ok()) return give_up(made_credentials.status());
-  auto cluster = start_cluster(*directory, *config, fresh, options);
+  if (!options.mount.empty()) {
+    std::error_code ignored;  // what is wrong with a mount point, mounting says
+    std::filesystem::create_directories(options.mount, ignored);
+  }
+  auto cluster = start_cluster(*directory, *config, options);
   if (!cluster.ok()) return give_up(cluster.status());
-  Status status = fresh ? directory->save(*config) : OkStatus();
+  Status status;
+  if (!std::exchange(config->made, true)) status = directory->save(*config);
   if (status.ok()) status = directory->publish((*cluster)->running());
   auto control = ControlSocket::open(
       directory->run_path() + "/control",
@@ -147,8 +181,7 @@ int run(const UpOptions& options, Readiness ready) {
     (void)(*cluster)->stop();
     return give_up(status);
   }
-  print_ready(options, *directory, *made_credentials);
-  ready.tell(true);
+  ready.tell(true, ready_text(options, *directory, *made_credentials));
   const std::atomic<bool> ended{false};
   wait_for_end(ended);
   control->reset();
@@ -165,15 +198,12 @@ int run_detached(const UpOptions& options) {
   if (child < 0) return fail(ErrnoError(errno, "fork"));
   if (child > 0) {
     close(pipe_fds[1]);
-    char status = 1;
-    const ssize_t n = read(pipe_fds[0], &status, 1);
-    return n == 1 && status == 0 ? kExitOk : kExitFailed;
+    return Readiness::pass_on(pipe_fds[0]);
   }
   close(pipe_fds[0]);
   setsid();
   const int null_fd = open("/dev/null", O_RDONLY);
   if (null_fd >= 0) dup2(null_fd, STDIN_FILENO);
-  // What is printed up to the readiness goes to the terminal; later words are the log's.
   return run(options, Readiness(pipe_fds[1]));
 }
 
@@ -184,7 +214,7 @@ int command_up(const Arguments& arguments) {
   Config config("shoal up",
                 "Starts a whole cluster on this machine, everything under one directory.");
   config.add("data", &options.data, "directory of the cluster; made if it is not there");
-  config.add("mount", &options.mount, "also mount the file system there");
+  config.add("mount", &options.mount, "also mount the file system there; made if it is not there");
   config.add("s3", &options.s3, "address of the S3 server");
   config.add("drives", &options.drives, "number of drives of a new cluster");
   config.add_list("drive", &options.drive_paths,
@@ -195,7 +225,8 @@ int command_up(const Arguments& arguments) {
       "capacity", &options.capacity,
       "bytes each drive of a new cluster may use; 0: an equal share of the file system");
   config.add("processes", &options.processes, "every daemon as its own process");
-  config.add("detach", &options.detach, "go on in the background once ready");
+  config.add("detach", &options.detach,
+             "go on in the background once ready, with the log in DIR/log");
   int exit_status = kExitOk;
   if (!parse_arguments(&config, arguments, &exit_status)) return exit_status;
   const Status valid = validate(options);
