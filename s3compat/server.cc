@@ -70,7 +70,11 @@ Task<HttpResponse> S3Server::serve(const HttpRequest* http, RequestBody* body) {
   } else {
     request.query = std::move(*query);
     split_target(*path, http->header("host"), options_.domains, &request);
-    if (auto refused = verifier_.verify(*http, *path, request.query, &request.signer)) {
+    const bool form =
+        http->method == "POST" && http->header("content-type").starts_with("multipart/form-data");
+    if (form) {  // signed inside the form
+      response = error_response(request, not_implemented("PostObject"));
+    } else if (auto refused = verifier_.verify(*http, *path, request.query, &request.signer)) {
       response = error_response(request, *refused);
     } else if (request.key.size() > kMaxKeyBytes) {
       response = error_response(request, s3_error(400, "KeyTooLongError", "Your key is too long"));

@@ -87,7 +87,7 @@ int run(const std::vector<std::string>& arguments) {
   config.add_list("drive", &options.drives, "ID UUID PATH of a drive; may be given again");
   config.add_size("capacity", &options.capacity,
                   "bytes each drive may use; 0: an equal share of the file system");
-  config.add("format", &options.format, "make drives out of empty directories");
+  config.add("format", &options.format, "make drives out of empty directories and blank devices");
   std::vector<DriveConfig> drives;
   return run_daemon(
       &config, arguments,

@@ -54,7 +54,7 @@ Status create_file(State& state, const proto::CreateFile& op, const Context& con
       extents_to_proto(entry.inode->extents, reply->mutable_file()->mutable_extents());
       return OkStatus();
     }
-    if (parent->link_count == 0) return NotFoundError("the directory was removed");
+    if (parent->link_count == 0) return StaleHandleError("the directory was removed");
     // An escape that names nothing cannot be made: it would read back as something else.
     ASSIGN_OR_RETURN(const RawName raw, from_posix_name(op.name()));
     if (raw.is_long || raw.shadowed_file)
@@ -182,7 +182,7 @@ Status rename_file(State& state, const proto::RenameFile& op, const Context& con
   ASSIGN_OR_RETURN(const Entry source, state.resolve(*source_parent, op.source_name()));
   ASSIGN_OR_RETURN(const Entry target, state.resolve(*target_parent, op.target_name()));
   RETURN_IF_ERROR(check_rename(state, op, source, target));
-  if (target_parent->link_count == 0) return NotFoundError("the directory was removed");
+  if (target_parent->link_count == 0) return StaleHandleError("the directory was removed");
   proto::FileReply* file = reply->mutable_file();
   if (source.inode == target.inode) {  // two names of one file: nothing is done
     fill_file_reply(state, *source.inode, file);

@@ -59,11 +59,7 @@ Status check_conditions(const proto::Conditions& conditions, const Inode* inode,
   if (conditions.must_not_exist() && inode != nullptr)
     return PreconditionFailedError("the object exists");
   if (inode == nullptr) {
-    if (conditions.if_match_size() > 0) {
-      return reading ? NotFoundError("the object does not exist")
-                     : PreconditionFailedError("the object does not exist");
-    }
-    return OkStatus();
+    return conditions.if_match_size() > 0 ? NotFoundError("the object does not exist") : OkStatus();
   }
   const proto::ObjectMeta object = object_of(*inode);
   constexpr std::int64_t kSecond = 1'000'000'000;

@@ -1,4 +1,5 @@
 // Queries: read from the state, which holds only what is durable.
+#include "base/bucket_name.h"
 #include "metad/ops/ops.h"
 
 namespace shoal::metad {
@@ -21,6 +22,9 @@ bool fill_extents(const Inode& inode, std::uint64_t from, std::uint64_t to,
 Status lookup(State& state, const proto::Lookup& op, proto::EntryReply* reply) {
   ASSIGN_OR_RETURN(Inode * parent, state.need_directory(op.parent()));
   ASSIGN_OR_RETURN(const Entry entry, state.resolve(*parent, op.name()));
+  // Its name may have been given to a new directory: who still has the old one looks again.
+  if (entry.inode == nullptr && parent->link_count == 0)
+    return StaleHandleError("the directory was removed");
   if (entry.inode == nullptr) return NotFoundError(op.name() + " does not exist");
   *reply->mutable_attributes() = state.attributes_of(*entry.inode);
   if (op.with_extents()) {
@@ -102,18 +106,8 @@ void fill_bucket(const Inode& inode, const std::string& name, proto::BucketInfo*
   out->set_name(name);
   out->set_created_ns(inode.birth_ns);
   out->set_inode(inode.id);
-}
-
-// S3's rule for names: 3 to 63 of a-z 0-9 . -, beginning and ending with a letter or digit.
-bool is_bucket_name(std::string_view name) {
-  const auto alphanumeric = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  if (name.size() < 3 || name.size() > 63 || !alphanumeric(name.front()) ||
-      !alphanumeric(name.back()))
-    return false;
-  for (const char c : name) {
-    if (!alphanumeric(c) && c != '.' && c != '-') return false;
-  }
-  return true;
+  out->mutable_owner()->set_uid(inode.uid);
+  out->mutable_owner()->set_gid(inode.gid);
 }
 
 void list_buckets(State& state, proto::ListBucketsReply* reply) {

@@ -159,12 +159,22 @@ Status copy_part(State& state, const proto::CopyPart& op, const Context& context
 Status complete_upload(State& state, const proto::CompleteUpload& op, const Context& context,
                        proto::CommandReply* reply) {
   ASSIGN_OR_RETURN(Inode * bucket, state.need_bucket(op.bucket()));
-  ASSIGN_OR_RETURN(Upload * upload, need_upload(state, op.bucket(), op.key(), op.upload()));
+  auto needed = need_upload(state, op.bucket(), op.key(), op.upload());
+  if (!needed.ok()) {
+    const Inode* made = state.find_object(*bucket, op.key());
+    if (made == nullptr || object_of(*made).upload() != op.upload()) return needed.status();
+    // A client that did not hear the first answer asks again.
+    *reply->mutable_object()->mutable_attributes() = state.attributes_of(*made);
+    *reply->mutable_object()->mutable_object() = object_of(*made);
+    return OkStatus();
+  }
+  Upload* const upload = *needed;
   ASSIGN_OR_RETURN(const std::vector<const UploadPart*> parts, chosen_parts(*upload, op));
   RETURN_IF_ERROR(check_conditions(op.conditions(), state.find_object(*bucket, op.key()), false));
   proto::ObjectMeta object = upload->object;
   object.set_etag(combined_etag(parts));
   object.set_part_count(static_cast<std::uint32_t>(parts.size()));
+  object.set_upload(op.upload());
   ExtentList extents;
   std::uint64_t size = 0;
   for (const UploadPart* part : parts) {

@@ -1,4 +1,5 @@
 // Buckets.
+#include "base/bucket_name.h"
 #include "s3compat/handlers/request.h"
 
 namespace shoal::s3compat {
@@ -9,18 +10,6 @@ void write_owner(XmlWriter& xml, const S3Request& request, std::string_view elem
   xml.element("ID", request.signer.access_key);
   xml.element("DisplayName", request.signer.access_key);
   xml.end(element);
-}
-
-// Source: AWS "Bucket naming rules".
-bool is_bucket_name(std::string_view name) {
-  const auto alphanumeric = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  if (name.size() < 3 || name.size() > 63 || !alphanumeric(name.front()) ||
-      !alphanumeric(name.back()))
-    return false;
-  for (const char c : name) {
-    if (!alphanumeric(c) && c != '.' && c != '-') return false;
-  }
-  return name.find("..") == std::string_view::npos;
 }
 
 }  // namespace
@@ -65,6 +54,11 @@ Task<HttpResponse> create_bucket(S3Request* request) {
     }
   }
   const Status made = co_await request->store->create_bucket(request->bucket, request->owner());
+  if (made.code() == StatusCode::kAlreadyExists) {
+    const auto bucket = co_await request->store->head_bucket(request->bucket);
+    if (bucket.ok() && bucket->owner().uid() != request->owner().uid())
+      co_return error_response(*request, s3_error(409, "BucketAlreadyExists", made.message()));
+  }
   if (!made.ok()) co_return error_response(*request, made);
   HttpResponse response;
   response.headers.emplace_back("Location", "/" + request->bucket);

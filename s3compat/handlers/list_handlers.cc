@@ -104,7 +104,7 @@ Task<HttpResponse> list_objects_v2(S3Request* request) {
   const std::string start_after = request->parameter("start-after").value_or("");
   listing.query.set_start_after(start_after);
   const auto token = request->parameter("continuation-token");
-  if (token) {
+  if (token && !token->empty()) {
     const auto decoded = base64_decode(*token);
     if (!decoded || decoded->empty()) {
       co_return error_response(*request, s3_error(400, "InvalidArgument",

@@ -54,6 +54,15 @@ HttpResponse range_error(const S3Request& request, const Status& status) {
   return response;
 }
 
+Task<HttpResponse> read_error(S3Request* request, Status status) {
+  HttpResponse response = error_response(*request, status);
+  if (status.code() != StatusCode::kNotModified) co_return response;
+  const auto stat =
+      co_await request->store->head_object(request->bucket, request->key, proto::Conditions());
+  if (stat.ok()) add_version_headers(*stat, &response);
+  co_return response;
+}
+
 std::optional<S3Error> check_parameters(const S3Request& request, const std::string& operation) {
   for (const char* name : {"partNumber", "versionId"})
     if (request.has(name)) return not_implemented(operation + " with " + name);
@@ -101,7 +110,7 @@ Task<HttpResponse> get_object(S3Request* request) {
   if (!opened.ok()) {
     if (opened.status().code() == StatusCode::kOutOfRange)
       co_return range_error(*request, opened.status());
-    co_return error_response(*request, opened.status());
+    co_return co_await read_error(request, opened.status());
   }
   HttpResponse response;
   add_object_headers(*request, opened->stat, &response);
@@ -122,7 +131,7 @@ Task<HttpResponse> head_object(S3Request* request) {
     co_return error_response(*request, *wrong);
   auto stat = co_await request->store->head_object(request->bucket, request->key,
                                                    conditions_of(*request->http, ""));
-  if (!stat.ok()) co_return error_response(*request, stat.status());
+  if (!stat.ok()) co_return co_await read_error(request, stat.status());
   HttpResponse response;
   add_object_headers(*request, *stat, &response);
   response.content_length = stat->attributes.size();
@@ -157,8 +166,11 @@ Task<HttpResponse> delete_objects(S3Request* request) {
   std::vector<std::string> keys;
   for (const XmlElement& child : document->children) {
     if (child.name != "Object") continue;
-    if (child.child("VersionId") != nullptr)
-      co_return error_response(*request, not_implemented("DeleteObjects with VersionId"));
+    for (const char* name : {"VersionId", "ETag", "LastModifiedTime", "Size"}) {
+      if (child.child(name) != nullptr)
+        co_return error_response(*request,
+                                 not_implemented("DeleteObjects with " + std::string(name)));
+    }
     keys.push_back(child.child_text("Key"));
   }
   if (keys.empty() || keys.size() > kMaxDeleteKeys) {

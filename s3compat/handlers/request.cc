@@ -33,6 +33,21 @@ std::string format_time(std::int64_t ns, const char* format) {
   return text;
 }
 
+// Without aws-chunked, which is the framing's name and not the content's.
+std::string content_encoding(std::string_view list) {
+  std::string kept;
+  while (!list.empty()) {
+    const std::size_t comma = std::min(list.find(','), list.size());
+    std::string_view coding = list.substr(0, comma);
+    list.remove_prefix(std::min(comma + 1, list.size()));
+    while (coding.starts_with(' ')) coding.remove_prefix(1);
+    while (coding.ends_with(' ')) coding.remove_suffix(1);
+    if (coding.empty() || coding == "aws-chunked") continue;
+    kept.append(kept.empty() ? "" : ",").append(coding);
+  }
+  return kept;
+}
+
 // "\"a\", \"b\"" or "*".
 void read_tags(const std::string& text, google::protobuf::RepeatedPtrField<std::string>* tags) {
   std::string tag;
@@ -140,11 +155,8 @@ std::optional<S3Error> read_metadata(const HttpRequest& request, proto::ObjectMe
   for (const auto& [name, value] : request.headers) {
     if (std::find(kKeptHeaders.begin(), kKeptHeaders.end(), name) != kKeptHeaders.end()) {
       std::string kept = value;
-      // aws-chunked is the framing's name, not the content's.
-      if (name == "content-encoding") {
-        if (kept == "aws-chunked") continue;
-        if (kept.starts_with("aws-chunked,")) kept.erase(0, 12);
-      }
+      if (name == "content-encoding") kept = content_encoding(value);
+      if (kept.empty()) continue;
       (*object->mutable_headers())[name] = kept;
     } else if (name.starts_with(kUserPrefix)) {
       const std::string short_name = name.substr(kUserPrefix.size());
@@ -174,6 +186,11 @@ std::optional<S3Error> check_unsupported(const HttpRequest& request) {
   return std::nullopt;
 }
 
+void add_version_headers(const client::ObjectStat& stat, HttpResponse* response) {
+  response->headers.emplace_back("ETag", quoted(stat.object.etag()));
+  response->headers.emplace_back("Last-Modified", http_time(stat.object.last_modified_ns()));
+}
+
 std::optional<S3Error> check_overrides(const S3Request& request) {
   for (const auto& [name, value] : request.query) {
     if (!name.starts_with("response-")) continue;
@@ -188,8 +205,7 @@ std::optional<S3Error> check_overrides(const S3Request& request) {
 void add_object_headers(const S3Request& request, const client::ObjectStat& stat,
                         HttpResponse* response) {
   const proto::ObjectMeta& object = stat.object;
-  response->headers.emplace_back("ETag", quoted(object.etag()));
-  response->headers.emplace_back("Last-Modified", http_time(object.last_modified_ns()));
+  add_version_headers(stat, response);
   response->headers.emplace_back("Accept-Ranges", "bytes");
   bool typed = false;
   for (const auto& [name, value] : object.headers()) {

@@ -49,6 +49,8 @@ proto::Conditions conditions_of(const HttpRequest& request, const std::string& p
 std::optional<S3Error> read_metadata(const HttpRequest& request, proto::ObjectMeta* object);
 // Headers of the request that ask for what is not there.
 std::optional<S3Error> check_unsupported(const HttpRequest& request);
+// ETag and Last-Modified, which a 304 has too.
+void add_version_headers(const client::ObjectStat& stat, HttpResponse* response);
 // Whether the response-... parameters can be headers.
 std::optional<S3Error> check_overrides(const S3Request& request);
 // The headers of GET and HEAD.
