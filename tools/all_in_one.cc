@@ -215,6 +215,13 @@ ClusterStatus AllInOne::status() {
   return status;
 }
 
+int AllInOne::run_admin(const AdminCommand& command, std::vector<std::string> words,
+                        AdminOutput* output) {
+  AdminCluster cluster{*store_loop_, *metadata_,
+                       [this](const DriveInfo&) { return storage_.get(); }};
+  return sync_wait(*store_loop_, command.run(&cluster, std::move(words), output));
+}
+
 RunningCluster AllInOne::running() const {
   RunningCluster running;
   running.pid = static_cast<std::uint64_t>(getpid());

@@ -34,6 +34,8 @@ class AllInOne final : public Cluster {
   Status stop() override;
   ClusterStatus status() override;
   Status mount(const std::string& mount_point) override;
+  int run_admin(const AdminCommand& command, std::vector<std::string> words,
+                AdminOutput* output) override;
   RunningCluster running() const override;
   // A client of its own on `loop`; it is closed before this cluster is stopped.
   Result<std::unique_ptr<client::ClientStack>> open_client(EventLoop& loop, std::string name);

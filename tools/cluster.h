@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "proto/metadata.pb.h"
 #include "proto/storage_api.h"
+#include "tools/admin/admin.h"
 #include "tools/cluster_directory.h"
 #include "tools/supervisor.h"
 
@@ -41,6 +42,9 @@ class Cluster {
   virtual ClusterStatus status() = 0;
   // One more mount; it ends with the cluster, or with umount. Errors: as FuseSession::mount.
   virtual Status mount(const std::string& mount_point) = 0;
+  // Runs an admin command on the cluster; any thread. Returns its exit status.
+  virtual int run_admin(const AdminCommand& command, std::vector<std::string> words,
+                        AdminOutput* output) = 0;
   // For those who find the cluster by its directory.
   virtual RunningCluster running() const = 0;
 };

@@ -247,6 +247,13 @@ ClusterStatus ProcessCluster::status() {
   return status;
 }
 
+int ProcessCluster::run_admin(const AdminCommand& command, std::vector<std::string> words,
+                              AdminOutput* output) {
+  AdminCluster cluster{*loop_, remote_->metadata(),
+                       [this](const DriveInfo& drive) { return &remote_->storage(drive.address); }};
+  return sync_wait(*loop_, command.run(&cluster, std::move(words), output));
+}
+
 RunningCluster ProcessCluster::running() const {
   RunningCluster running;
   running.pid = static_cast<std::uint64_t>(getpid());

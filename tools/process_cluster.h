@@ -22,6 +22,8 @@ class ProcessCluster final : public Cluster {
   Status stop() override;
   ClusterStatus status() override;
   Status mount(const std::string& mount_point) override;
+  int run_admin(const AdminCommand& command, std::vector<std::string> words,
+                AdminOutput* output) override;
   RunningCluster running() const override;
 
  private:

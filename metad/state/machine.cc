@@ -224,12 +224,11 @@ void Machine::fill_status(proto::MetadataStatus* status) const {
 
 bool Machine::drain_changes(std::size_t budget, const ChangeSink& sink) {
   auto& changed = state_.changed_;
-  while (budget-- > 0 && !changed.empty()) {
-    const auto first = changed.begin();
-    const std::string key = *first;
-    changed.erase(first);
-    const auto value = make_record(state_, key);
-    sink(key, value ? &*value : nullptr);
+  // On from where it is: begin() looks over all places that were emptied before.
+  for (auto at = changed.begin(); at != changed.end() && budget > 0; --budget) {
+    const auto value = make_record(state_, *at);
+    sink(*at, value ? &*value : nullptr);
+    changed.erase(at++);
   }
   return !changed.empty();
 }

@@ -50,7 +50,7 @@ double cpu_seconds_of(const std::string& pid) {
 Result<ServerCounters> read_counters(const ClusterDirectory& directory) {
   ServerCounters counters;
   ASSIGN_OR_RETURN(const std::string json,
-                   ask_control_socket(directory.run_path() + "/control", "json"));
+                   ask_control_socket(directory.run_path() + "/control", {"status", "json"}));
   counters.drive_flushes = sum_of(json, "flushes", &counters.drives);
   counters.journal_flushes = sum_of(json, "journal_flushes", nullptr);
   constexpr std::string_view kPid = "\"pid\":";

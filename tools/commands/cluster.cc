@@ -69,7 +69,7 @@ int command_status(const Arguments& arguments) {
   if (!directory.ok()) return fail(directory.status());
   auto running = directory->running();
   if (!running.ok()) return fail(running.status());
-  auto text = ask_control_socket(directory->run_path() + "/control", json ? "json" : "text");
+  auto text = ask_control_socket(directory->run_path() + "/control", {"status", json ? "json" : "text"});
   if (!text.ok()) return fail(text.status());
   std::printf("%s%s", text->c_str(), json ? "\n" : "");
   return kExitOk;
@@ -95,9 +95,8 @@ int command_mount(const Arguments& arguments) {
   auto running = directory->running();
   if (!running.ok()) return fail(running.status());
   const auto answer =
-      ask_control_socket(directory->run_path() + "/control", std::string("mount ") + mount_point);
-  if (!answer.ok()) return fail(answer.status());
-  return answer->empty() ? kExitOk : fail(InternalError(*answer));
+      ask_control_socket(directory->run_path() + "/control", {"mount", mount_point});
+  return answer.ok() ? kExitOk : fail(answer.status());
 }
 
 int command_umount(const Arguments& arguments) {

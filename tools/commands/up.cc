@@ -90,16 +90,24 @@ Result<std::unique_ptr<Cluster>> start_cluster(const ClusterDirectory& directory
   return cluster;
 }
 
-// What the control socket answers: status, or a mount, then empty when it was made.
-std::string answer_control(Cluster* cluster, const std::string& word) {
-  constexpr std::string_view kMount = "mount ";
-  if (word == "json") return to_json(cluster->status());
-  if (word == "text") return to_text(cluster->status());
-  if (word.starts_with(kMount)) {
-    const Status mounted = cluster->mount(word.substr(kMount.size()));
-    return mounted.ok() ? "" : mounted.message();
+// What the control socket answers: `status json`, `status text`, `mount DIR` and admin commands.
+int answer_control(Cluster* cluster, const std::vector<std::string>& words, AdminOutput* output) {
+  if (words.size() == 2 && words[0] == "status") {
+    const ClusterStatus status = cluster->status();
+    output->out(words[1] == "json" ? to_json(status) : to_text(status));
+    return kExitOk;
   }
-  return "the question is not known";
+  if (words.size() == 2 && words[0] == "mount") {
+    const Status mounted = cluster->mount(words[1]);
+    if (!mounted.ok()) output->err(mounted.message() + "\n");
+    return mounted.ok() ? kExitOk : kExitFailed;
+  }
+  const AdminCommand* command = words.empty() ? nullptr : find_admin_command(words[0]);
+  if (command == nullptr) {
+    output->err("shoal: the cluster's program does not know this question\n");
+    return kExitUsage;
+  }
+  return cluster->run_admin(*command, {words.begin() + 1, words.end()}, output);
 }
 
 std::string ready_text(const UpOptions& options, const ClusterDirectory& directory,
@@ -175,7 +183,9 @@ int run(const UpOptions& options, Readiness ready) {
   if (status.ok()) status = directory->publish((*cluster)->running());
   auto control = ControlSocket::open(
       directory->run_path() + "/control",
-      [&](const std::string& word) { return answer_control(cluster->get(), word); });
+      [&](const std::vector<std::string>& words, AdminOutput* output) {
+        return answer_control(cluster->get(), words, output);
+      });
   if (status.ok() && !control.ok()) status = control.status();
   if (!status.ok()) {
     (void)(*cluster)->stop();

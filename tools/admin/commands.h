@@ -1,0 +1,10 @@
+// The admin commands by noun; AdminCommand::run of each.
+#pragma once
+
+#include "tools/admin/admin.h"
+
+namespace shoal::tools {
+
+Task<int> run_drive(AdminCluster* cluster, std::vector<std::string> words, AdminOutput* output);
+
+}  // namespace shoal::tools
