@@ -40,6 +40,9 @@ struct WriteFragmentRequest {
   std::vector<std::uint32_t> page_crcs;
   // Only on parity fragments.
   std::vector<RowObject> directory;
+  // Restored from the row's other columns: taken although the pack is sealed, and in the place of a
+  // fragment of the same key that does not verify or is another one.
+  bool repair = false;
 };
 
 struct ReadFragmentRequest {
@@ -56,6 +59,12 @@ struct FragmentInfo {
   FragmentKey key;
   RowShape shape;
   std::uint32_t stored_bytes = 0;  // of this column
+};
+
+// A fragment that the drive should hold and cannot serve.
+struct DamagedFragment {
+  FragmentKey key;
+  std::string what;  // what was wrong when it was read last, for people
 };
 
 struct PackInfo {
@@ -79,6 +88,10 @@ struct DriveStatus {
   std::uint64_t flush_count = 0;  // durable device writes and flushes since start
   std::uint64_t write_count = 0;  // fragments written since start
   std::uint64_t read_count = 0;
+  std::uint64_t damaged_fragments = 0;  // that damaged_fragments() lists
+  std::uint64_t damaged_unlisted = 0;   // found since start, but the list was full
+  // Log segments of which a part cannot be read any more: what was in it is missing from the index.
+  std::uint64_t damaged_segments = 0;
 };
 
 class StorageApi {
@@ -88,7 +101,9 @@ class StorageApi {
   // Stores one fragment. *Durable:* the whole fragment, once OK. Writing the same key again with
   // the same shape and CRCs is OK (a retry); with others kAlreadyExists. Errors: kNoSpace, kFenced
   // (the pack is sealed against this lease epoch), kIoError (the drive has failed), kNotFound (no
-  // such drive here), kInvalidArgument, kCorruption (the payload does not match page_crcs).
+  // such drive here), kInvalidArgument, kCorruption (the payload does not match page_crcs). With
+  // `repair`, a fragment with these CRCs that verifies on the medium is OK as it is; any other one
+  // of this key is replaced. Deleted packs and rows are kFenced also then.
   virtual Task<Status> write_fragment(WriteFragmentRequest request, MonotonicTime deadline) = 0;
 
   // Reads a byte range of one fragment. Errors: kNotFound, kOutOfRange, kCorruption (a page's CRC
@@ -99,6 +114,11 @@ class StorageApi {
   // The shape of a row, from any of its fragments on this drive. Errors: kNotFound.
   virtual Task<Result<RowShape>> row_shape(DriveId drive, PackId pack, std::uint32_t row,
                                            MonotonicTime deadline) = 0;
+
+  // The row's directory that a parity fragment carries; empty for a data column. Errors: kNotFound,
+  // kCorruption (its record does not verify), kIoError.
+  virtual Task<Result<std::vector<RowObject>>> row_directory(DriveId drive, FragmentKey key,
+                                                             MonotonicTime deadline) = 0;
 
   // Refuses, from now on, writes to `pack` under a lease epoch <= `epoch`. Idempotent. *Durable:*
   // the refusal.
@@ -115,11 +135,21 @@ class StorageApi {
   virtual Task<Result<std::vector<PackInfo>>> list_packs(DriveId drive, PackId after,
                                                          std::uint32_t limit,
                                                          MonotonicTime deadline) = 0;
-  // Fragments of a pack with row >= `first_row`, ascending, at most `limit`.
+  // Fragments of a pack with row >= `first_row`, ascending, at most `limit`. One whose record does
+  // not verify is left out; damaged_fragments() has it.
   virtual Task<Result<std::vector<FragmentInfo>>> list_fragments(DriveId drive, PackId pack,
                                                                  std::uint32_t first_row,
                                                                  std::uint32_t limit,
                                                                  MonotonicTime deadline) = 0;
+
+  // Fragments that this drive knows it cannot serve, with a key above `after`, ascending, at most
+  // `limit`: found by scrub, by a read or at the start. A repair write or a deletion ends the
+  // entry. What the drive does not know that it lacks is not here: compare list_fragments() with
+  // the metadata.
+  virtual Task<Result<std::vector<DamagedFragment>>> damaged_fragments(DriveId drive,
+                                                                       FragmentKey after,
+                                                                       std::uint32_t limit,
+                                                                       MonotonicTime deadline) = 0;
 
   // Every drive of this daemon.
   virtual Task<Result<std::vector<DriveStatus>>> status(MonotonicTime deadline) = 0;

@@ -27,6 +27,8 @@ inline constexpr std::uint32_t kCleanLivePerMille = 800;
 inline constexpr std::chrono::seconds kDriveWatchInterval{2};
 // Fragments whose page CRCs are kept after a verified read.
 inline constexpr std::size_t kCrcCacheFragments = 16 * 1024;
+// Fragments that a drive lists as damaged; what is beyond it is counted.
+inline constexpr std::size_t kMaxDamagedFragments = 16 * 1024;
 // Segments opened side by side at the start.
 inline constexpr std::size_t kRecoverAtOnce = 16;
 // A directory entry list on a parity fragment.

@@ -131,6 +131,13 @@ Task<Result<RowShape>> StorageServer::row_shape(DriveId id, PackId pack, std::ui
   co_return co_await (*drive)->row_shape(pack, row);
 }
 
+Task<Result<std::vector<RowObject>>> StorageServer::row_directory(DriveId id, FragmentKey key,
+                                                                  MonotonicTime) {
+  auto drive = find(id);
+  if (!drive.ok()) co_return drive.status();
+  co_return co_await (*drive)->row_directory(key);
+}
+
 Task<Status> StorageServer::seal_pack(DriveId id, PackId pack, std::uint64_t epoch, MonotonicTime) {
   auto drive = find(id);
   if (!drive.ok()) co_return drive.status();
@@ -164,6 +171,15 @@ Task<Result<std::vector<FragmentInfo>>> StorageServer::list_fragments(DriveId id
   auto drive = find(id);
   if (!drive.ok()) co_return drive.status();
   co_return co_await (*drive)->list_fragments(pack, first_row, limit);
+}
+
+Task<Result<std::vector<DamagedFragment>>> StorageServer::damaged_fragments(DriveId id,
+                                                                            FragmentKey after,
+                                                                            std::uint32_t limit,
+                                                                            MonotonicTime) {
+  auto drive = find(id);
+  if (!drive.ok()) co_return drive.status();
+  co_return (*drive)->damaged_fragments(after, limit);
 }
 
 Task<Result<std::vector<DriveStatus>>> StorageServer::status(MonotonicTime) {

@@ -16,6 +16,10 @@ Task<Result<RowShape>> InProcessStorage::row_shape(DriveId drive, PackId pack, s
   co_return co_await run_on(executor_,
                             [&] { return target_.row_shape(drive, pack, row, deadline); });
 }
+Task<Result<std::vector<RowObject>>> InProcessStorage::row_directory(DriveId drive, FragmentKey key,
+                                                                     MonotonicTime deadline) {
+  co_return co_await run_on(executor_, [&] { return target_.row_directory(drive, key, deadline); });
+}
 Task<Status> InProcessStorage::seal_pack(DriveId drive, PackId pack, std::uint64_t epoch,
                                          MonotonicTime deadline) {
   co_return co_await run_on(executor_,
@@ -42,6 +46,11 @@ Task<Result<std::vector<FragmentInfo>>> InProcessStorage::list_fragments(DriveId
                                                                          MonotonicTime deadline) {
   co_return co_await run_on(
       executor_, [&] { return target_.list_fragments(drive, pack, first_row, limit, deadline); });
+}
+Task<Result<std::vector<DamagedFragment>>> InProcessStorage::damaged_fragments(
+    DriveId drive, FragmentKey after, std::uint32_t limit, MonotonicTime deadline) {
+  co_return co_await run_on(
+      executor_, [&] { return target_.damaged_fragments(drive, after, limit, deadline); });
 }
 Task<Result<std::vector<DriveStatus>>> InProcessStorage::status(MonotonicTime deadline) {
   co_return co_await run_on(executor_, [&] { return target_.status(deadline); });

@@ -65,6 +65,19 @@ Task<Result<RowShape>> RemoteStorage::row_shape(DriveId drive, PackId pack, std:
   co_return wire::row_shape_from_proto(answer->reply.row_shape());
 }
 
+Task<Result<std::vector<RowObject>>> RemoteStorage::row_directory(DriveId drive, FragmentKey key,
+                                                                  MonotonicTime deadline) {
+  proto::StorageRequest message;
+  message.set_drive(drive.value());
+  proto::GetRowDirectory& request = *message.mutable_row_directory();
+  request.set_pack(key.pack.value());
+  request.set_row(key.row);
+  request.set_column(key.column);
+  auto answer = co_await ask(std::move(message), {}, deadline);
+  if (!answer.ok()) co_return answer.status();
+  co_return wire::directory_from_proto(answer->reply);
+}
+
 Task<Status> RemoteStorage::seal_pack(DriveId drive, PackId pack, std::uint64_t epoch,
                                       MonotonicTime deadline) {
   proto::StorageRequest message;
@@ -114,6 +127,20 @@ Task<Result<std::vector<FragmentInfo>>> RemoteStorage::list_fragments(DriveId dr
   auto answer = co_await ask(std::move(message), {}, deadline);
   if (!answer.ok()) co_return answer.status();
   co_return wire::fragments_from_proto(pack, answer->reply);
+}
+
+Task<Result<std::vector<DamagedFragment>>> RemoteStorage::damaged_fragments(
+    DriveId drive, FragmentKey after, std::uint32_t limit, MonotonicTime deadline) {
+  proto::StorageRequest message;
+  message.set_drive(drive.value());
+  proto::ListDamaged& request = *message.mutable_damaged_fragments();
+  request.set_after_pack(after.pack.value());
+  request.set_after_row(after.row);
+  request.set_after_column(after.column);
+  request.set_limit(limit);
+  auto answer = co_await ask(std::move(message), {}, deadline);
+  if (!answer.ok()) co_return answer.status();
+  co_return wire::damaged_from_proto(answer->reply);
 }
 
 Task<Result<std::vector<DriveStatus>>> RemoteStorage::status(MonotonicTime deadline) {

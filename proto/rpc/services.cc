@@ -28,6 +28,26 @@ Task<Status> read_fragment(StorageApi* api, DriveId drive, const proto::ReadFrag
   co_return bytes.status();
 }
 
+Task<Status> row_directory(StorageApi* api, DriveId drive, const proto::GetRowDirectory* request,
+                           proto::StorageReply* reply, MonotonicTime deadline) {
+  const auto key =
+      wire::fragment_key_from_proto(request->pack(), request->row(), request->column());
+  if (!key.ok()) co_return key.status();
+  const auto directory = co_await api->row_directory(drive, *key, deadline);
+  if (directory.ok()) wire::directory_to_proto(*directory, reply);
+  co_return directory.status();
+}
+
+Task<Status> damaged_fragments(StorageApi* api, DriveId drive, const proto::ListDamaged* request,
+                               proto::StorageReply* reply, MonotonicTime deadline) {
+  const auto after = wire::fragment_key_from_proto(request->after_pack(), request->after_row(),
+                                                   request->after_column());
+  if (!after.ok()) co_return after.status();
+  const auto damaged = co_await api->damaged_fragments(drive, *after, request->limit(), deadline);
+  if (damaged.ok()) wire::damaged_to_proto(*damaged, reply);
+  co_return damaged.status();
+}
+
 Task<Status> run_storage(StorageApi* api, const StorageRequest* request, BufferList payload,
                          proto::StorageReply* reply, BufferList* reply_payload,
                          MonotonicTime deadline) {
@@ -45,6 +65,11 @@ Task<Status> run_storage(StorageApi* api, const StorageRequest* request, BufferL
       if (shape.ok()) wire::row_shape_to_proto(*shape, reply->mutable_row_shape());
       co_return shape.status();
     }
+    case StorageRequest::kRowDirectory:
+      co_return co_await row_directory(api, drive, &request->row_directory(), reply, deadline);
+    case StorageRequest::kDamagedFragments:
+      co_return co_await damaged_fragments(api, drive, &request->damaged_fragments(), reply,
+                                           deadline);
     case StorageRequest::kSealPack:
       co_return co_await api->seal_pack(drive, PackId(request->seal_pack().pack()),
                                         request->seal_pack().epoch(), deadline);

@@ -9,6 +9,32 @@ Result<std::uint8_t> column_from_wire(std::uint32_t column) {
   return static_cast<std::uint8_t>(column);
 }
 
+using DirectoryProto = google::protobuf::RepeatedPtrField<proto::RowObjectProto>;
+
+Result<std::vector<RowObject>> objects_from_proto(const DirectoryProto& from) {
+  std::vector<RowObject> directory;
+  directory.reserve(static_cast<std::size_t>(from.size()));
+  for (const proto::RowObjectProto& object : from) {
+    ASSIGN_OR_RETURN(const std::uint8_t column, column_from_wire(object.column()));
+    directory.push_back({InodeId(object.inode()), object.file_offset(), column,
+                         object.column_offset(), object.length(), object.crc32c()});
+  }
+  return directory;
+}
+
+void objects_to_proto(const std::vector<RowObject>& from, DirectoryProto* to) {
+  to->Reserve(static_cast<int>(from.size()));
+  for (const RowObject& object : from) {
+    proto::RowObjectProto* out = to->Add();
+    out->set_inode(object.inode.value());
+    out->set_file_offset(object.file_offset);
+    out->set_column(object.column);
+    out->set_column_offset(object.column_offset);
+    out->set_length(object.length);
+    out->set_crc32c(object.crc32c);
+  }
+}
+
 }  // namespace
 
 Result<RowShape> row_shape_from_proto(const proto::RowShapeProto& from) {
@@ -44,12 +70,8 @@ Result<WriteFragmentRequest> write_fragment_from_proto(DriveId drive,
   if (column >= request.shape.code.width())
     return InvalidArgumentError("column " + std::to_string(column) + " is not in its row's shape");
   request.page_crcs.assign(from.page_crcs().begin(), from.page_crcs().end());
-  request.directory.reserve(static_cast<std::size_t>(from.directory_size()));
-  for (const proto::RowObjectProto& object : from.directory()) {
-    ASSIGN_OR_RETURN(const std::uint8_t object_column, column_from_wire(object.column()));
-    request.directory.push_back({InodeId(object.inode()), object.file_offset(), object_column,
-                                 object.column_offset(), object.length(), object.crc32c()});
-  }
+  ASSIGN_OR_RETURN(request.directory, objects_from_proto(from.directory()));
+  request.repair = from.repair();
   return request;
 }
 
@@ -59,15 +81,42 @@ void write_fragment_to_proto(const WriteFragmentRequest& from, proto::WriteFragm
   to->set_column(from.key.column);
   row_shape_to_proto(from.shape, to->mutable_shape());
   to->mutable_page_crcs()->Add(from.page_crcs.begin(), from.page_crcs.end());
-  to->mutable_directory()->Reserve(static_cast<int>(from.directory.size()));
-  for (const RowObject& object : from.directory) {
-    proto::RowObjectProto* out = to->add_directory();
-    out->set_inode(object.inode.value());
-    out->set_file_offset(object.file_offset);
-    out->set_column(object.column);
-    out->set_column_offset(object.column_offset);
-    out->set_length(object.length);
-    out->set_crc32c(object.crc32c);
+  objects_to_proto(from.directory, to->mutable_directory());
+  to->set_repair(from.repair);
+}
+
+Result<FragmentKey> fragment_key_from_proto(std::uint64_t pack, std::uint32_t row,
+                                            std::uint32_t column) {
+  ASSIGN_OR_RETURN(const std::uint8_t checked, column_from_wire(column));
+  return FragmentKey{PackId(pack), row, checked};
+}
+
+Result<std::vector<RowObject>> directory_from_proto(const proto::StorageReply& from) {
+  return objects_from_proto(from.directory());
+}
+
+void directory_to_proto(const std::vector<RowObject>& from, proto::StorageReply* to) {
+  objects_to_proto(from, to->mutable_directory());
+}
+
+Result<std::vector<DamagedFragment>> damaged_from_proto(const proto::StorageReply& from) {
+  std::vector<DamagedFragment> damaged;
+  damaged.reserve(static_cast<std::size_t>(from.damaged_size()));
+  for (const proto::DamagedFragmentProto& one : from.damaged()) {
+    ASSIGN_OR_RETURN(const FragmentKey key,
+                     fragment_key_from_proto(one.pack(), one.row(), one.column()));
+    damaged.push_back({key, one.what()});
+  }
+  return damaged;
+}
+
+void damaged_to_proto(const std::vector<DamagedFragment>& from, proto::StorageReply* to) {
+  for (const DamagedFragment& damaged : from) {
+    proto::DamagedFragmentProto* out = to->add_damaged();
+    out->set_pack(damaged.key.pack.value());
+    out->set_row(damaged.key.row);
+    out->set_column(damaged.key.column);
+    out->set_what(damaged.what);
   }
 }
 
@@ -155,6 +204,9 @@ std::vector<DriveStatus> drives_from_proto(const proto::StorageReply& from) {
     drive.flush_count = one.flush_count();
     drive.write_count = one.write_count();
     drive.read_count = one.read_count();
+    drive.damaged_fragments = one.damaged_fragments();
+    drive.damaged_unlisted = one.damaged_unlisted();
+    drive.damaged_segments = one.damaged_segments();
     drives.push_back(std::move(drive));
   }
   return drives;
@@ -176,6 +228,9 @@ void drives_to_proto(const std::vector<DriveStatus>& from, proto::StorageReply* 
     out->set_flush_count(drive.flush_count);
     out->set_write_count(drive.write_count);
     out->set_read_count(drive.read_count);
+    out->set_damaged_fragments(drive.damaged_fragments);
+    out->set_damaged_unlisted(drive.damaged_unlisted);
+    out->set_damaged_segments(drive.damaged_segments);
   }
 }
 

@@ -21,6 +21,15 @@ Result<ReadFragmentRequest> read_fragment_from_proto(DriveId drive,
                                                      const proto::ReadFragment& from);
 void read_fragment_to_proto(const ReadFragmentRequest& from, proto::ReadFragment* to);
 
+Result<FragmentKey> fragment_key_from_proto(std::uint64_t pack, std::uint32_t row,
+                                            std::uint32_t column);
+
+Result<std::vector<RowObject>> directory_from_proto(const proto::StorageReply& from);
+void directory_to_proto(const std::vector<RowObject>& from, proto::StorageReply* to);
+
+Result<std::vector<DamagedFragment>> damaged_from_proto(const proto::StorageReply& from);
+void damaged_to_proto(const std::vector<DamagedFragment>& from, proto::StorageReply* to);
+
 Result<std::vector<FragmentInfo>> fragments_from_proto(PackId pack,
                                                        const proto::StorageReply& from);
 void fragments_to_proto(const std::vector<FragmentInfo>& from, proto::StorageReply* to);

@@ -98,7 +98,18 @@ const Drive::Location* Drive::find(const FragmentKey& key) const {
   return found == pack->second.fragments.end() ? nullptr : &found->second;
 }
 
-Status Drive::check_writable(const FragmentKey& key, std::uint64_t lease_epoch) const {
+Status Drive::not_here(const FragmentKey& key) const {
+  return NotFoundError(describe(key) + " is not on this drive");
+}
+
+bool Drive::is_deleted(const FragmentKey& key) const {
+  if (deleted_packs_.contains(key.pack)) return true;
+  const auto rows = deleted_rows_.find(key.pack);
+  return rows != deleted_rows_.end() && rows->second.contains(key.row);
+}
+
+Status Drive::check_writable(const WriteFragmentRequest& request) const {
+  const FragmentKey& key = request.key;
   if (!failed_.ok())
     return failed_.with_context("drive " + options_.identity.drive.to_string() +
                                 " takes no writes");
@@ -106,14 +117,12 @@ Status Drive::check_writable(const FragmentKey& key, std::uint64_t lease_epoch) 
     return UnavailableError("drive " + options_.identity.drive.to_string() + " is closing");
   if (deleted_packs_.contains(key.pack))
     return FencedError("pack " + key.pack.to_string() + " was deleted");
-  const auto rows = deleted_rows_.find(key.pack);
-  if (rows != deleted_rows_.end() && rows->second.contains(key.row)) {
-    return FencedError(describe(key) + ": its row was deleted");
-  }
+  if (is_deleted(key)) return FencedError(describe(key) + ": its row was deleted");
   const auto pack = packs_.find(key.pack);
-  if (pack != packs_.end() && lease_epoch <= pack->second.sealed_epoch) {
+  const std::uint64_t epoch = request.shape.lease_epoch;
+  if (!request.repair && pack != packs_.end() && epoch <= pack->second.sealed_epoch) {
     return FencedError("pack " + key.pack.to_string() + " is sealed against lease epoch " +
-                       std::to_string(lease_epoch));
+                       std::to_string(epoch));
   }
   return OkStatus();
 }
@@ -122,18 +131,21 @@ Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
   CO_RETURN_IF_ERROR(validate_request(request));
   CO_RETURN_IF_ERROR(verify_payload(request.key, request.payload, request.page_crcs));
   while (writing_.contains(request.key)) co_await writing_changed_.wait();
-  CO_RETURN_IF_ERROR(check_writable(request.key, request.shape.lease_epoch));
-  if (const Location* there = find(request.key)) {
+  CO_RETURN_IF_ERROR(check_writable(request));
+  const FragmentKey key = request.key;
+  const KeyHold hold(this, key);
+  if (const Location* there = find(key)) {
     const Location location = *there;
-    co_return co_await check_retry(request, location);
+    const auto settled_by_this = co_await settled(&request, location);
+    if (!settled_by_this.ok()) co_return settled_by_this.status();
+    if (*settled_by_this) co_return OkStatus();
+    CO_RETURN_IF_ERROR(check_writable(request));  // it may have been deleted meanwhile
   }
   if (allocatable_segments() <= reserved_segments()) {
     maybe_clean();
     co_return NoSpaceError("drive " + options_.identity.drive.to_string() + " is full");
   }
-  const FragmentKey key = request.key;
   const std::size_t size = total_size(request.payload);
-  writing_.insert(key);
   co_await queued_bytes_.acquire(size);
   Pending pending;
   pending.record.key = key;
@@ -145,19 +157,22 @@ Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
   const Status written =
       co_await append(&pending, size >= kLargeFragmentBytes ? kLargeHead : kSmallHead);
   queued_bytes_.release(size);
-  writing_.erase(key);
-  writing_changed_.notify_all();
   if (written.ok()) ++write_count_;
   co_return written;
 }
 
-// The same fragment once more is fine; another one under its key is not.
-Task<Status> Drive::check_retry(const WriteFragmentRequest& request, Location location) {
-  auto record = co_await load_record(request.key, location);
+// Whether what is there answers the request. The same fragment once more is fine; another one under
+// its key is not, unless it is to be replaced.
+Task<Result<bool>> Drive::settled(const WriteFragmentRequest* request, Location location) {
+  if (request->repair) {
+    const bool there = co_await holds_already(request, location);
+    if (there) damage_.remove(request->key);
+    co_return there;
+  }
+  auto record = co_await load_record(request->key, location);
   if (!record.ok()) co_return record.status();
-  if (record->shape == request.shape && record->page_crcs == request.page_crcs)
-    co_return OkStatus();
-  co_return AlreadyExistsError(describe(request.key) + " exists with other content");
+  if (record->shape == request->shape && record->page_crcs == request->page_crcs) co_return true;
+  co_return AlreadyExistsError(describe(request->key) + " exists with other content");
 }
 
 Task<Status> Drive::append(Pending* pending, HeadIndex index) {
@@ -172,14 +187,12 @@ Task<Status> Drive::append(Pending* pending, HeadIndex index) {
 
 // Reads the record of a fragment from its batch's summary.
 Task<Result<Record>> Drive::load_record(FragmentKey key, Location location) {
-  const SegmentPtr segment = segments_.at(location.segment);
-  ++segment->readers;
-  auto bytes = co_await segment->device->read(std::uint64_t{location.batch_page} * kPageSize,
-                                              std::size_t{location.summary_pages} * kPageSize);
-  --segment->readers;
-  maybe_recycle(location.segment);
+  const SegmentUse use(this, location.segment);
+  const Segment& segment = use.segment();
+  auto bytes = co_await segment.device->read(std::uint64_t{location.batch_page} * kPageSize,
+                                             std::size_t{location.summary_pages} * kPageSize);
   if (!bytes.ok()) co_return bytes.status();
-  const auto view = peek_batch(bytes->span(), uuid_, segment->id, segment->generation);
+  const auto view = peek_batch(bytes->span(), uuid_, segment.id, segment.generation);
   if (!view.ok())
     co_return CorruptionError(describe(key) + ": its summary is gone: " + view.status().message());
   auto records = parse_summary(bytes->span(), *view);
@@ -199,6 +212,8 @@ Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> Drive::page_crcs
   auto crcs = std::make_shared<const std::vector<std::uint32_t>>(std::move(record->page_crcs));
   if (crcs->size() != pages_of(location.bytes))
     co_return CorruptionError(describe(key) + ": page CRCs are missing");
+  // Of the fragment that the index names; it may have been replaced meanwhile.
+  if (const Location* now = find(key); now == nullptr || *now != location) co_return crcs;
   if (crc_cache_.emplace(key, crcs).second) {
     crc_cache_order_.push_back(key);
     if (crc_cache_order_.size() > kCrcCacheFragments) {
@@ -211,7 +226,7 @@ Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> Drive::page_crcs
 
 Task<Result<Buffer>> Drive::read_fragment(ReadFragmentRequest request) {
   const Location* found = find(request.key);
-  if (found == nullptr) co_return NotFoundError(describe(request.key) + " is not on this drive");
+  if (found == nullptr) co_return not_here(request.key);
   const Location location = *found;
   if (request.length == 0 || request.offset > location.bytes ||
       request.length > location.bytes - request.offset) {
@@ -219,12 +234,12 @@ Task<Result<Buffer>> Drive::read_fragment(ReadFragmentRequest request) {
                               " bytes, asked for " + std::to_string(request.length) + " at " +
                               std::to_string(request.offset));
   }
-  const SegmentPtr segment = segments_.at(location.segment);
+  const SegmentUse use(this, location.segment);
+  BlockDevice& device = *use.segment().device;
   const std::uint64_t first = round_down(request.offset, kPageSize);
   const std::uint64_t last = round_up(std::uint64_t{request.offset} + request.length, kPageSize);
-  ++segment->readers;
-  auto bytes = co_await segment->device->read(
-      std::uint64_t{location.payload_page} * kPageSize + first, last - first);
+  auto bytes = co_await device.read(std::uint64_t{location.payload_page} * kPageSize + first,
+                                    last - first);
   Status trouble = bytes.ok() ? OkStatus() : bytes.status();
   if (trouble.ok() && request.verify) {
     auto crcs = co_await page_crcs(request.key, location);
@@ -234,35 +249,44 @@ Task<Result<Buffer>> Drive::read_fragment(ReadFragmentRequest request) {
       if (crc32c(bytes->span().subspan(at - first, n)) != (**crcs)[at / kPageSize]) {
         trouble =
             CorruptionError(describe(request.key) + ": page " + std::to_string(at / kPageSize) +
-                            " on " + segment->device->name() + " does not match its CRC");
+                            " on " + device.name() + " does not match its CRC");
       }
     }
   }
-  --segment->readers;
-  maybe_recycle(location.segment);
   if (!trouble.ok()) {
-    log_error("storaged", "read failed",
-              {{"drive", options_.identity.drive.value()}, {"status", trouble}});
+    note_damage(request.key, location, trouble);
     co_return trouble;
   }
   ++read_count_;
   co_return bytes->slice(request.offset - first, request.length);
 }
 
-Task<Result<RowShape>> Drive::row_shape(PackId pack, std::uint32_t row) {
-  const auto found = packs_.find(pack);
-  if (found != packs_.end()) {
-    const auto fragment = found->second.fragments.lower_bound(static_cast<RowColumn>(row) << 8);
-    if (fragment != found->second.fragments.end() && fragment->first >> 8 == row) {
-      const FragmentKey key{pack, row, static_cast<std::uint8_t>(fragment->first & 0xff)};
-      const Location location = fragment->second;
-      auto record = co_await load_record(key, location);
-      if (!record.ok()) co_return record.status();
-      co_return record->shape;
-    }
+// Fragments of a pack in the index from `from` on, ascending, at most `limit`.
+std::vector<Drive::Located> Drive::located(PackId pack, RowColumn from, std::size_t limit) const {
+  std::vector<Located> found;
+  const auto there = packs_.find(pack);
+  if (there == packs_.end() || deleted_packs_.contains(pack)) return found;
+  const auto& fragments = there->second.fragments;
+  for (auto at = fragments.lower_bound(from); at != fragments.end() && found.size() < limit; ++at) {
+    const FragmentKey key{pack, static_cast<std::uint32_t>(at->first >> 8),
+                          static_cast<std::uint8_t>(at->first & 0xff)};
+    found.push_back({key, at->second});
   }
-  co_return NotFoundError("row " + pack.to_string() + "/" + std::to_string(row) +
-                          " has nothing on this drive");
+  return found;
+}
+
+Task<Result<RowShape>> Drive::row_shape(PackId pack, std::uint32_t row) {
+  Status trouble = NotFoundError("row " + pack.to_string() + "/" + std::to_string(row) +
+                                 " has nothing on this drive");
+  const auto fragments = located(pack, static_cast<RowColumn>(row) << 8, kMaxColumns);
+  for (const auto& [key, location] : fragments) {
+    if (key.row != row) break;
+    auto record = co_await load_record(key, location);
+    if (record.ok()) co_return record->shape;
+    trouble = record.status();
+    note_damage(key, location, trouble);
+  }
+  co_return trouble;
 }
 
 Task<Status> Drive::seal_pack(PackId pack, std::uint64_t epoch) {
@@ -326,21 +350,20 @@ std::vector<PackInfo> Drive::list_packs(PackId after, std::uint32_t limit) const
 
 Task<Result<std::vector<FragmentInfo>>> Drive::list_fragments(PackId pack, std::uint32_t first_row,
                                                               std::uint32_t limit) {
-  std::vector<std::pair<FragmentKey, Location>> found;
-  if (const auto there = packs_.find(pack);
-      there != packs_.end() && !deleted_packs_.contains(pack)) {
-    auto at = there->second.fragments.lower_bound(static_cast<RowColumn>(first_row) << 8);
-    for (; at != there->second.fragments.end() && found.size() < limit; ++at) {
-      const FragmentKey key{pack, static_cast<std::uint32_t>(at->first >> 8),
-                            static_cast<std::uint8_t>(at->first & 0xff)};
-      found.emplace_back(key, at->second);
-    }
-  }
   std::vector<FragmentInfo> infos;
-  for (const auto& [key, location] : found) {
-    auto record = co_await load_record(key, location);
-    if (!record.ok()) co_return record.status();
-    infos.push_back({key, record->shape, location.bytes});
+  RowColumn from = static_cast<RowColumn>(first_row) << 8;
+  while (infos.size() < limit) {
+    const auto fragments = located(pack, from, limit - infos.size());
+    if (fragments.empty()) break;
+    for (const auto& [key, location] : fragments) {
+      auto record = co_await load_record(key, location);
+      if (record.ok()) {
+        infos.push_back({key, record->shape, location.bytes});
+      } else {
+        note_damage(key, location, record.status());
+      }
+    }
+    from = row_column(fragments.back().key) + 1;
   }
   co_return infos;
 }
@@ -367,6 +390,8 @@ DriveStatus Drive::status() const {
   }
   status.write_count = write_count_;
   status.read_count = read_count_;
+  status.damaged_fragments = damage_.size();
+  status.damaged_unlisted = damage_.unlisted();
   return status;
 }
 
@@ -379,6 +404,22 @@ void Drive::index_fragment(const Record& record, const Location& location) {
   segment.live_pages += pages_of(location.bytes);
   used_bytes_ += location.bytes;
   ++fragment_count_;
+}
+
+// The newer record of a key takes the place of an older one, if there is one.
+void Drive::replace_fragment(const Record& record, const Location& location) {
+  const Location* there = find(record.key);
+  if (there == nullptr) {
+    index_fragment(record, location);
+    return;
+  }
+  const Location old = *there;
+  forget_fragment(old);
+  packs_[record.key.pack].stored_bytes -= old.bytes;
+  index_fragment(record, location);
+  crc_cache_.erase(record.key);
+  damage_.remove(record.key);
+  maybe_recycle(old.segment);
 }
 
 void Drive::forget_fragment(const Location& location) {
@@ -399,6 +440,7 @@ void Drive::erase_rows(PackId pack, const std::vector<std::uint32_t>& rows) {
       forget_fragment(at->second);
       there->second.stored_bytes -= at->second.bytes;
       touched.push_back(at->second.segment);
+      damage_.remove({pack, row, static_cast<std::uint8_t>(at->first & 0xff)});
       at = there->second.fragments.erase(at);
     }
   }
@@ -415,12 +457,12 @@ void Drive::erase_pack(PackId pack) {
   }
   packs_.erase(there);
   deleted_rows_.erase(pack);
+  damage_.remove_pack(pack);
   for (const std::uint32_t segment : touched) maybe_recycle(segment);
 }
 
 Task<void> Drive::close() {
   if (std::exchange(closing_, true)) co_return;
-  while (heads_[kSmallHead].running || heads_[kLargeHead].running) co_await yield();
   co_await background_.join();
 }
 

@@ -24,6 +24,7 @@
 #include "proto/storage_api.h"
 #include "storaged/limits.h"
 #include "storaged/log/superblock.h"
+#include "storaged/store/damage_list.h"
 #include "storaged/store/segment.h"
 
 namespace shoal::storaged {
@@ -48,12 +49,14 @@ class Drive {
   Task<Status> write_fragment(WriteFragmentRequest request);
   Task<Result<Buffer>> read_fragment(ReadFragmentRequest request);
   Task<Result<RowShape>> row_shape(PackId pack, std::uint32_t row);
+  Task<Result<std::vector<RowObject>>> row_directory(FragmentKey key);
   Task<Status> seal_pack(PackId pack, std::uint64_t epoch);
   Task<Status> delete_pack(PackId pack);
   Task<Status> delete_rows(PackId pack, std::vector<std::uint32_t> rows);
   std::vector<PackInfo> list_packs(PackId after, std::uint32_t limit) const;
   Task<Result<std::vector<FragmentInfo>>> list_fragments(PackId pack, std::uint32_t first_row,
                                                          std::uint32_t limit);
+  std::vector<DamagedFragment> damaged_fragments(FragmentKey after, std::uint32_t limit) const;
   DriveStatus status() const;
   // As BlockDirectory::check_present.
   Task<Status> check_present() { return directory_->check_present(); }
@@ -69,6 +72,7 @@ class Drive {
     std::uint32_t bytes;
     std::uint32_t batch_page;
     std::uint32_t summary_pages;
+    friend bool operator==(const Location&, const Location&) = default;
   };
   using RowColumn = std::uint64_t;  // row << 8 | column: the order of listings
   struct Pack {
@@ -76,13 +80,14 @@ class Drive {
     std::uint64_t stored_bytes = 0;
     std::uint64_t sealed_epoch = 0;
   };
+  struct Located {
+    FragmentKey key;
+    Location location;
+  };
   // Something on its way into the log.
   struct Pending {
     Record record;
     BufferList payload;
-    bool relocation =
-        false;  // a copy by the cleaner: counts only if the original is still where it was
-    Location original{};
     Completion<Status> done;
   };
   struct Head {
@@ -93,6 +98,43 @@ class Drive {
   };
   enum HeadIndex { kSmallHead = 0, kLargeHead = 1 };
   using SegmentPtr = std::shared_ptr<Segment>;
+  // While it lives, other writes of the key wait: the order of two records of one key in the log is
+  // the order in which they were indexed.
+  class KeyHold {
+   public:
+    KeyHold(Drive* drive, const FragmentKey& key) : drive_(drive), key_(key) {
+      drive_->writing_.insert(key_);
+    }
+    KeyHold(const KeyHold&) = delete;
+    KeyHold& operator=(const KeyHold&) = delete;
+    ~KeyHold() {
+      drive_->writing_.erase(key_);
+      drive_->writing_changed_.notify_all();
+    }
+
+   private:
+    Drive* const drive_;
+    const FragmentKey key_;
+  };
+  // While it lives, the segment is not recycled.
+  class SegmentUse {
+   public:
+    SegmentUse(Drive* drive, std::uint32_t segment)
+        : drive_(drive), segment_(drive->segments_.at(segment)) {
+      ++segment_->readers;
+    }
+    SegmentUse(const SegmentUse&) = delete;
+    SegmentUse& operator=(const SegmentUse&) = delete;
+    ~SegmentUse() {
+      --segment_->readers;
+      drive_->maybe_recycle(segment_->id);
+    }
+    Segment& segment() const { return *segment_; }
+
+   private:
+    Drive* const drive_;
+    const SegmentPtr segment_;
+  };
 
   Drive(std::unique_ptr<BlockDirectory> directory, DriveOptions options);
 
@@ -101,16 +143,24 @@ class Drive {
     return static_cast<RowColumn>(key.row) << 8 | key.column;
   }
   const Location* find(const FragmentKey& key) const;
-  Status check_writable(const FragmentKey& key, std::uint64_t lease_epoch) const;
-  Task<Status> check_retry(const WriteFragmentRequest& request, Location location);
+  std::vector<Located> located(PackId pack, RowColumn from, std::size_t limit) const;
+  Status not_here(const FragmentKey& key) const;
+  bool is_deleted(const FragmentKey& key) const;
+  Status check_writable(const WriteFragmentRequest& request) const;
+  Task<Result<bool>> settled(const WriteFragmentRequest* request, Location location);
   Task<Result<Record>> load_record(FragmentKey key, Location location);
   Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> page_crcs(FragmentKey key,
                                                                             Location location);
   void index_fragment(const Record& record, const Location& location);
+  void replace_fragment(const Record& record, const Location& location);
   void forget_fragment(const Location& location);
   void erase_rows(PackId pack, const std::vector<std::uint32_t>& rows);
   void erase_pack(PackId pack);
   Task<Status> append(Pending* pending, HeadIndex head);
+
+  // drive_damage.cc
+  void note_damage(const FragmentKey& key, const Location& location, const Status& why);
+  Task<bool> holds_already(const WriteFragmentRequest* request, Location location);
 
   // drive_writer.cc
   Task<void> run_head(Head* head);
@@ -132,9 +182,11 @@ class Drive {
   void maybe_recycle(std::uint32_t segment);
   Task<void> recycle(SegmentPtr segment);
   bool control_needed(const Record& control, const Segment& holder) const;
+  bool is_short_of_space() const;
   void maybe_clean();
   Task<void> clean();
   Task<Status> clean_segment(SegmentPtr segment);
+  Task<Status> relocate(FragmentKey key, Location location);
   SegmentPtr pick_victim() const;
 
   // drive_recovery.cc
@@ -169,6 +221,7 @@ class Drive {
   absl::flat_hash_set<FragmentKey>
       writing_;  // keys on their way: a retry that overtakes its first try waits
   Signal writing_changed_;
+  DamageList damage_;
 
   absl::flat_hash_map<FragmentKey, std::shared_ptr<const std::vector<std::uint32_t>>> crc_cache_;
   std::deque<FragmentKey> crc_cache_order_;

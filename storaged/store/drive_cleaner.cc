@@ -1,5 +1,6 @@
 // Space: recycling dead segments, and copying what lives out of mostly dead ones.
 #include <algorithm>
+#include <limits>
 
 #include "base/log.h"
 #include "storaged/log/record_codec.h"
@@ -80,10 +81,15 @@ Task<void> Drive::recycle(SegmentPtr segment) {
   segment->written = segment->written || segment->next_page + 1 >= segment->page_count();
 }
 
+// Also when a small drive has only its reserve left, which no write may use.
+bool Drive::is_short_of_space() const {
+  const std::uint32_t free = allocatable_segments();
+  return free <= reserved_segments() || free * 1000 < max_segments() * kCleanBelowPerMille;
+}
+
 void Drive::maybe_clean() {
   if (cleaning_ || closing_ || !failed_.ok()) return;
-  if (allocatable_segments() * 1000 >= max_segments() * kCleanBelowPerMille) return;
-  if (pick_victim() == nullptr) return;
+  if (!is_short_of_space() || pick_victim() == nullptr) return;
   cleaning_ = true;
   background_.spawn(clean());
 }
@@ -91,7 +97,7 @@ void Drive::maybe_clean() {
 Drive::SegmentPtr Drive::pick_victim() const {
   SegmentPtr best;
   for (const auto& [id, segment] : segments_) {
-    if (segment->state != SegmentState::kSealed) continue;
+    if (segment->state != SegmentState::kSealed || segment->immovable) continue;
     if (segment->live_pages * 1000 > std::uint64_t{segment->page_count()} * kCleanLivePerMille)
       continue;
     if (best == nullptr || segment->live_pages < best->live_pages) best = segment;
@@ -100,8 +106,7 @@ Drive::SegmentPtr Drive::pick_victim() const {
 }
 
 Task<void> Drive::clean() {
-  while (!closing_ && failed_.ok() &&
-         allocatable_segments() * 1000 < max_segments() * kCleanBelowPerMille) {
+  while (!closing_ && failed_.ok() && is_short_of_space()) {
     const SegmentPtr victim = pick_victim();
     if (victim == nullptr) break;
     const Status cleaned = co_await clean_segment(victim);
@@ -113,39 +118,51 @@ Task<void> Drive::clean() {
   cleaning_ = false;
 }
 
-// Copies what lives; publish() drops the original from the index when the copy is durable.
+// Copies what lives; publish() drops the original from the index when the copy is durable. What is
+// damaged stays, until repair replaces it or it is deleted.
 Task<Status> Drive::clean_segment(SegmentPtr segment) {
-  std::vector<std::pair<FragmentKey, Location>> live;
+  std::vector<Located> live;
   for (const auto& [pack, count] : segment->packs) {
-    const auto there = packs_.find(pack);
-    if (there == packs_.end()) continue;
-    for (const auto& [at, location] : there->second.fragments) {
-      if (location.segment != segment->id) continue;
-      live.emplace_back(FragmentKey{pack, static_cast<std::uint32_t>(at >> 8),
-                                    static_cast<std::uint8_t>(at & 0xff)},
-                        location);
-    }
+    for (const Located& one : located(pack, 0, std::numeric_limits<std::size_t>::max()))
+      if (one.location.segment == segment->id) live.push_back(one);
   }
   for (const auto& [key, location] : live) {
-    auto record = co_await load_record(key, location);
-    if (!record.ok()) co_return record.status();
-    ReadFragmentRequest request;
-    request.key = key;
-    request.length = location.bytes;
-    if (const Location* now = find(key); now == nullptr || now->segment != segment->id) continue;
-    auto payload = co_await read_fragment(request);
-    if (!payload.ok()) co_return payload.status();
-    Pending pending;
-    pending.record = std::move(*record);
-    pending.payload.push_back(std::move(*payload));
-    pending.relocation = true;
-    pending.original = location;
-    const Status written =
-        co_await append(&pending, location.bytes >= kLargeFragmentBytes ? kLargeHead : kSmallHead);
-    if (!written.ok()) co_return written;
+    const Status copied = co_await relocate(key, location);
+    if (copied.code() == StatusCode::kCorruption) {
+      segment->immovable = true;
+    } else if (!copied.ok()) {
+      co_return copied;
+    }
   }
   maybe_recycle(segment->id);
   co_return OkStatus();
+}
+
+// Errors: kCorruption when it cannot be read, and those of append().
+Task<Status> Drive::relocate(FragmentKey key, Location location) {
+  while (writing_.contains(key)) co_await writing_changed_.wait();
+  const KeyHold hold(this, key);
+  // Also until the copy is published: what was deleted meanwhile must not lose its deletion.
+  const SegmentUse use(this, location.segment);
+  if (const Location* now = find(key); now == nullptr || *now != location) co_return OkStatus();
+  auto record = co_await load_record(key, location);
+  if (!record.ok()) {
+    note_damage(key, location, record.status());
+    co_return CorruptionError(record.status().message());
+  }
+  ReadFragmentRequest request;
+  request.key = key;
+  request.length = location.bytes;
+  auto payload = co_await read_fragment(request);
+  if (!payload.ok()) {
+    const bool gone = payload.status().code() == StatusCode::kNotFound;
+    co_return gone ? OkStatus() : CorruptionError(payload.status().message());
+  }
+  Pending pending;
+  pending.record = std::move(*record);
+  pending.payload.push_back(std::move(*payload));
+  co_return co_await append(&pending,
+                            location.bytes >= kLargeFragmentBytes ? kLargeHead : kSmallHead);
 }
 
 }  // namespace shoal::storaged

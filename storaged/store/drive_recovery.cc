@@ -236,8 +236,8 @@ void Drive::apply_recovered(std::vector<Record> records, std::vector<std::uint32
       deleted_rows_[record.key.pack].insert(record.rows.begin(), record.rows.end());
     }
   }
-  absl::flat_hash_map<FragmentKey, std::uint64_t>
-      newest;  // copies by the cleaner: the newest counts
+  // Copies by the cleaner and repairs: of two records of one key the newest counts.
+  absl::flat_hash_map<FragmentKey, std::uint64_t> newest;
   for (std::size_t i = 0; i < records.size(); ++i) {
     const Record& record = records[i];
     if (deleted_packs_.contains(record.key.pack)) continue;
@@ -246,18 +246,12 @@ void Drive::apply_recovered(std::vector<Record> records, std::vector<std::uint32
       pack.sealed_epoch = std::max(pack.sealed_epoch, record.seal_epoch);
     }
     if (record.type != RecordType::kFragment) continue;
-    const auto rows = deleted_rows_.find(record.key.pack);
-    if (rows != deleted_rows_.end() && rows->second.contains(record.key.row)) continue;
-    auto [known, fresh] = newest.try_emplace(record.key, record.lsn);
-    if (!fresh) {
-      if (known->second >= record.lsn) continue;
-      known->second = record.lsn;
-      const Location old = *find(record.key);
-      forget_fragment(old);
-      packs_[record.key.pack].stored_bytes -= old.bytes;
-    }
-    index_fragment(record, {owners[i], record.payload_page, record.payload_bytes, record.batch_page,
-                            record.summary_pages});
+    if (is_deleted(record.key)) continue;
+    const auto [known, fresh] = newest.try_emplace(record.key, record.lsn);
+    if (!fresh && known->second >= record.lsn) continue;
+    known->second = record.lsn;
+    replace_fragment(record, {owners[i], record.payload_page, record.payload_bytes,
+                              record.batch_page, record.summary_pages});
   }
   // Open segments are appended to again, one for each head; the spare of the last run is one more.
   std::vector<SegmentPtr> open;

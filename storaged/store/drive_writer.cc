@@ -162,16 +162,8 @@ void Drive::publish(Segment& segment, const std::vector<Pending*>& batch, std::u
       record.batch_page = batch_page;
       record.summary_pages = summary_pages;
       ++segment.packs[record.key.pack];
-      const Location* there = find(record.key);
-      if (!pending->relocation) {
-        if (!deleted_packs_.contains(record.key.pack)) index_fragment(record, location);
-      } else if (there != nullptr && there->segment == pending->original.segment &&
-                 there->payload_page == pending->original.payload_page) {
-        const Location old = *there;
-        forget_fragment(old);
-        packs_[record.key.pack].stored_bytes -= old.bytes;
-        index_fragment(record, location);
-      }
+      // What was deleted while it was on its way is dead.
+      if (!is_deleted(record.key)) replace_fragment(record, location);
       record.page_crcs.clear();
       record.directory.clear();
     } else {
@@ -247,6 +239,7 @@ Task<Result<Drive::SegmentPtr>> Drive::prepare_segment(bool written) {
   segment->records.clear();
   segment->controls.clear();
   segment->packs.clear();
+  segment->immovable = false;
   segment->footer_bytes = 0;
   co_return segment;
 }

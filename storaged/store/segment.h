@@ -31,6 +31,7 @@ struct Segment {
   std::uint32_t live_fragments = 0;
   std::uint64_t live_pages = 0;
   int readers = 0;               // reads under way: it is not recycled before they end
+  bool immovable = false;        // holds damaged fragments, which the cleaner cannot copy
   std::vector<Record> records;   // while active: what the footer will hold
   std::size_t footer_bytes = 0;  // of them
   std::vector<Record> controls;  // deletions and seals in it

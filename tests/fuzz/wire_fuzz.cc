@@ -76,7 +76,8 @@ void check_write(std::string_view bytes) {
   wire::write_fragment_to_proto(*write, &again);
   const auto back = wire::write_fragment_from_proto(DriveId(1), again);
   CHECK(back.ok() && back->key == write->key && back->shape == write->shape &&
-        back->page_crcs == write->page_crcs && back->directory.size() == write->directory.size());
+        back->page_crcs == write->page_crcs && back->directory.size() == write->directory.size() &&
+        back->repair == write->repair);
 }
 
 void check_reply(std::string_view bytes) {
@@ -85,6 +86,17 @@ void check_reply(std::string_view bytes) {
   const auto fragments = wire::fragments_from_proto(PackId(1), message);
   if (fragments.ok()) {
     for (const FragmentInfo& info : *fragments) CHECK(validate(info.shape).ok());
+  }
+  const auto damaged = wire::damaged_from_proto(message);
+  if (damaged.ok()) {
+    for (const DamagedFragment& one : *damaged) CHECK(one.key.column < kMaxColumns);
+    proto::StorageReply again;
+    wire::damaged_to_proto(*damaged, &again);
+    CHECK(again.damaged_size() == message.damaged_size());
+  }
+  const auto directory = wire::directory_from_proto(message);
+  if (directory.ok()) {
+    for (const RowObject& object : *directory) CHECK(object.column < kMaxColumns);
   }
   CHECK(wire::packs_from_proto(message).size() == static_cast<std::size_t>(message.packs_size()));
   CHECK(wire::drives_from_proto(message).size() == static_cast<std::size_t>(message.drives_size()));
@@ -139,6 +151,8 @@ std::vector<std::string> seeds() {
   *reply.add_fragments()->mutable_shape() = write.shape();
   reply.add_packs()->set_pack(5);
   reply.add_drives()->set_drive(1);
+  reply.add_damaged()->set_column(3);
+  reply.add_directory()->set_column(2);
   reply.mutable_status()->set_code(2);
   proto::ReadFragment read;
   read.set_pack(5);

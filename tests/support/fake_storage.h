@@ -52,6 +52,10 @@ class FakeStorage final : public StorageApi {
   const std::map<FragmentKey, StoredFragment>& fragments(DriveId drive) {
     return drives_[drive].fragments;
   }
+  // As if scrub had found it bad.
+  void mark_damaged(DriveId drive, FragmentKey key, std::string what) {
+    drives_[drive].damaged[key] = std::move(what);
+  }
   // Flips one bit on the medium: the page's CRC no longer matches.
   void flip_bit(DriveId drive, FragmentKey key, std::size_t at) {
     drives_[drive].fragments.at(key).bytes.at(at) ^= std::byte{1};
@@ -78,7 +82,13 @@ class FakeStorage final : public StorageApi {
     const StoredFragment& fragment = found->second;
     const std::uint64_t end = std::uint64_t{request.offset} + request.length;
     if (end > fragment.bytes.size()) co_return OutOfRangeError("beyond the column's height");
-    if (request.verify) CO_RETURN_IF_ERROR(verify_pages(fragment, request.offset, end));
+    if (request.verify) {
+      const Status verified = verify_pages(fragment, request.offset, end);
+      if (!verified.ok()) {
+        drive.damaged.try_emplace(request.key, verified.message());
+        co_return verified;
+      }
+    }
     Buffer bytes =
         Buffer::copy_of(std::span(fragment.bytes).subspan(request.offset, request.length));
     if (drive.faults.lie_on_read && !bytes.empty()) bytes.mutable_data()[0] ^= std::byte{4};
@@ -98,20 +108,29 @@ class FakeStorage final : public StorageApi {
     co_return found->second.shape;
   }
 
+  Task<Result<std::vector<RowObject>>> row_directory(DriveId id, FragmentKey key,
+                                                     MonotonicTime deadline) override {
+    CO_RETURN_IF_ERROR(co_await before_read(id, deadline));
+    const Drive& drive = drives_[id];
+    const auto found = drive.fragments.find(key);
+    if (found == drive.fragments.end()) co_return NotFoundError("no such fragment");
+    co_return found->second.directory;
+  }
+
   Task<Status> seal_pack(DriveId drive, PackId pack, std::uint64_t epoch, MonotonicTime) override {
     std::uint64_t& sealed = drives_[drive].sealed[pack];
     sealed = std::max(sealed, epoch);
     co_return OkStatus();
   }
   Task<Status> delete_pack(DriveId drive, PackId pack, MonotonicTime) override {
-    std::erase_if(drives_[drive].fragments, [&](const auto& f) { return f.first.pack == pack; });
+    drives_[drive].deleted_packs.insert(pack);
+    drop_deleted(drives_[drive]);
     co_return OkStatus();
   }
   Task<Status> delete_rows(DriveId drive, PackId pack, std::vector<std::uint32_t> rows,
                            MonotonicTime) override {
-    std::erase_if(drives_[drive].fragments, [&](const auto& f) {
-      return f.first.pack == pack && std::find(rows.begin(), rows.end(), f.first.row) != rows.end();
-    });
+    for (const std::uint32_t row : rows) drives_[drive].deleted_rows.insert({pack, row});
+    drop_deleted(drives_[drive]);
     co_return OkStatus();
   }
   Task<Result<std::vector<PackInfo>>> list_packs(DriveId drive, PackId after, std::uint32_t limit,
@@ -143,6 +162,15 @@ class FakeStorage final : public StorageApi {
     }
     co_return list;
   }
+  Task<Result<std::vector<DamagedFragment>>> damaged_fragments(DriveId drive, FragmentKey after,
+                                                               std::uint32_t limit,
+                                                               MonotonicTime) override {
+    std::vector<DamagedFragment> list;
+    const auto& damaged = drives_[drive].damaged;
+    for (auto at = damaged.upper_bound(after); at != damaged.end() && list.size() < limit; ++at)
+      list.push_back({at->first, at->second});
+    co_return list;
+  }
   Task<Result<std::vector<DriveStatus>>> status(MonotonicTime) override {
     std::vector<DriveStatus> list;
     for (const auto& [id, drive] : drives_) {
@@ -152,6 +180,7 @@ class FakeStorage final : public StorageApi {
       entry.capacity_bytes = std::uint64_t{1} << 40;
       entry.fragment_count = drive.fragments.size();
       for (const auto& [key, fragment] : drive.fragments) entry.used_bytes += fragment.bytes.size();
+      entry.damaged_fragments = drive.damaged.size();
       entry.free_bytes = entry.capacity_bytes - entry.used_bytes;
       list.push_back(std::move(entry));
     }
@@ -162,9 +191,22 @@ class FakeStorage final : public StorageApi {
   struct Drive {
     DriveFaults faults;
     std::map<FragmentKey, StoredFragment> fragments;
+    std::map<FragmentKey, std::string> damaged;
     std::map<PackId, std::uint64_t> sealed;
+    std::set<PackId> deleted_packs;
+    std::set<RowKey> deleted_rows;
     std::uint64_t writes = 0;
   };
+
+  static bool is_deleted(const Drive& drive, const FragmentKey& key) {
+    return drive.deleted_packs.contains(key.pack) ||
+           drive.deleted_rows.contains({key.pack, key.row});
+  }
+  static void drop_deleted(Drive& drive) {
+    const auto deleted = [&](const auto& entry) { return is_deleted(drive, entry.first); };
+    std::erase_if(drive.fragments, deleted);
+    std::erase_if(drive.damaged, deleted);
+  }
 
   Task<Status> write(WriteFragmentRequest request, MonotonicTime deadline) {
     ++write_count_;
@@ -182,8 +224,10 @@ class FakeStorage final : public StorageApi {
     if (!drive.faults.write_error.ok()) co_return drive.faults.write_error;
     if (drive.faults.full) co_return NoSpaceError("the drive is full");
     CO_RETURN_IF_ERROR(validate(request.shape));
+    if (is_deleted(drive, request.key)) co_return FencedError("the pack or row was deleted");
     const auto sealed = drive.sealed.find(request.key.pack);
-    if (sealed != drive.sealed.end() && request.shape.lease_epoch <= sealed->second) {
+    if (!request.repair && sealed != drive.sealed.end() &&
+        request.shape.lease_epoch <= sealed->second) {
       co_return FencedError("the pack is sealed");
     }
     StoredFragment fragment;
@@ -201,10 +245,10 @@ class FakeStorage final : public StorageApi {
       co_return CorruptionError("the payload does not match its page CRCs");
     }
     const auto [at, inserted] = drive.fragments.try_emplace(request.key, fragment);
-    if (!inserted &&
-        (at->second.page_crcs != fragment.page_crcs || at->second.shape != fragment.shape)) {
+    if (!inserted && request.repair) at->second = fragment;
+    if (at->second.page_crcs != fragment.page_crcs || at->second.shape != fragment.shape)
       co_return AlreadyExistsError("another fragment has this key");
-    }
+    if (request.repair) drive.damaged.erase(request.key);
     co_return OkStatus();
   }
 

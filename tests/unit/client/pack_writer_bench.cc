@@ -32,6 +32,9 @@ class InstantStorage final : public StorageApi {
   Task<Result<RowShape>> row_shape(DriveId, PackId, std::uint32_t, MonotonicTime) override {
     co_return NotFoundError("no rows are kept");
   }
+  Task<Result<std::vector<RowObject>>> row_directory(DriveId, FragmentKey, MonotonicTime) override {
+    co_return NotFoundError("no rows are kept");
+  }
   Task<Status> seal_pack(DriveId, PackId, std::uint64_t, MonotonicTime) override {
     co_return OkStatus();
   }
@@ -46,6 +49,10 @@ class InstantStorage final : public StorageApi {
   Task<Result<std::vector<FragmentInfo>>> list_fragments(DriveId, PackId, std::uint32_t,
                                                          std::uint32_t, MonotonicTime) override {
     co_return std::vector<FragmentInfo>();
+  }
+  Task<Result<std::vector<DamagedFragment>>> damaged_fragments(DriveId, FragmentKey, std::uint32_t,
+                                                               MonotonicTime) override {
+    co_return std::vector<DamagedFragment>();
   }
   Task<Result<std::vector<DriveStatus>>> status(MonotonicTime) override {
     co_return std::vector<DriveStatus>();

@@ -115,6 +115,32 @@ TEST_F(RemoteTest, FragmentsOfAllSizesComeBack) {
   EXPECT_EQ(listed->size(), 5U);
 }
 
+TEST_F(RemoteTest, ARepairTravelsAsOneAndDamageIsListed) {
+  WriteFragmentRequest request = fragment(1, 5000);
+  request.key.column = 1;
+  request.directory = {{InodeId(7), 8, 0, 9, 10, 11}};
+  const FragmentKey key = request.key;
+  ASSERT_TRUE(wait(remote_->write_fragment(request, in(seconds(10)))).ok());
+  const auto directory = wait(remote_->row_directory(kDrive, key, in(seconds(10))));
+  ASSERT_TRUE(directory.ok()) << directory.status().to_string();
+  ASSERT_EQ(directory->size(), 1U);
+  EXPECT_EQ(directory->at(0).inode, InodeId(7));
+  EXPECT_EQ(directory->at(0).crc32c, 11U);
+  storage_.mark_damaged(kDrive, key, "a flipped page");
+  auto damaged = wait(remote_->damaged_fragments(kDrive, {}, 10, in(seconds(10))));
+  ASSERT_TRUE(damaged.ok());
+  ASSERT_EQ(damaged->size(), 1U);
+  EXPECT_EQ(damaged->at(0).key, key);
+  EXPECT_EQ(damaged->at(0).what, "a flipped page");
+  EXPECT_TRUE(wait(remote_->damaged_fragments(kDrive, key, 10, in(seconds(10))))->empty());
+  EXPECT_EQ(wait(remote_->status(in(seconds(10))))->at(0).damaged_fragments, 1U);
+  ASSERT_TRUE(wait(remote_->seal_pack(kDrive, key.pack, 5, in(seconds(10)))).ok());
+  EXPECT_EQ(wait(remote_->write_fragment(request, in(seconds(10)))).code(), StatusCode::kFenced);
+  request.repair = true;
+  EXPECT_TRUE(wait(remote_->write_fragment(request, in(seconds(10)))).ok());
+  EXPECT_TRUE(wait(remote_->damaged_fragments(kDrive, {}, 10, in(seconds(10))))->empty());
+}
+
 TEST_F(RemoteTest, ErrorsKeepTheirCodeAndText) {
   const auto missing = wait(remote_->read_fragment(
       {kDrive, {make_pack_id(PgId(3), 4), 77, 0}, 0, 10, true}, in(seconds(10))));

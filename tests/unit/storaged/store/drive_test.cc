@@ -8,44 +8,15 @@
 #include <map>
 
 #include "base/async/sync.h"
-#include "base/crc32c.h"
 #include "base/io/uring_device.h"
-#include "base/random.h"
+#include "tests/support/drive_requests.h"
 #include "tests/support/temp_directory.h"
 
 namespace shoal::storaged {
 namespace {
 
-const CodeShape kCode{4, 2, MatrixId::kCauchy};
-const DriveIdentity kIdentity{"11111111-1111-4111-8111-111111111111",
-                              "22222222-2222-4222-8222-222222222222", DriveId(1)};
-
-WriteFragmentRequest make_write(PackId pack, std::uint32_t row, std::uint32_t bytes,
-                                std::uint64_t seed, std::uint64_t epoch = 1) {
-  WriteFragmentRequest request;
-  request.drive = DriveId(1);
-  request.key = {pack, row, 0};
-  request.shape.code = kCode;
-  request.shape.heights[0] = bytes;
-  request.shape.lease_epoch = epoch;
-  Buffer payload = Buffer::allocate(bytes);
-  SeededRandom random(seed);
-  for (std::size_t i = 0; i < bytes; ++i)
-    payload.mutable_data()[i] = static_cast<std::byte>(random.next());
-  request.page_crcs = page_crc32cs(payload.span());
-  request.payload.push_back(std::move(payload));
-  return request;
-}
-
-ReadFragmentRequest make_read(PackId pack, std::uint32_t row, std::uint32_t offset,
-                              std::uint32_t length) {
-  ReadFragmentRequest request;
-  request.drive = DriveId(1);
-  request.key = {pack, row, 0};
-  request.offset = offset;
-  request.length = length;
-  return request;
-}
+using test::make_read;
+using test::make_write;
 
 Task<Result<std::unique_ptr<Drive>>> open_at(IoContext* io, std::string path,
                                              DriveOptions options) {
@@ -66,7 +37,7 @@ class DriveTest : public testing::TestWithParam<IoBackend> {
     loop_ = std::move(EventLoop::create("drive-test")).value();
     io_ = std::move(IoContext::create(*loop_, GetParam())).value();
     loop_->start();
-    options_.identity = kIdentity;
+    options_.identity = test::kDriveIdentity;
     options_.segment_bytes = 1 << 20;
     options_.format_if_empty = true;
     ASSERT_TRUE(open().ok());
