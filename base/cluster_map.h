@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -12,7 +13,14 @@
 
 namespace shoal {
 
-enum class DriveState : std::uint8_t { kUp = 0, kDown = 1, kDraining = 2, kOut = 3 };
+enum class DriveState : std::uint8_t {
+  kUp = 0,
+  kDown = 1,      // does not answer now; what it holds is expected back
+  kDraining = 2,  // serves reads while what it holds goes elsewhere
+  kOut = 3,       // given up: what it held is restored from the others
+};
+// "up", "down", "draining", "out".
+std::string_view to_string(DriveState state);
 
 struct DriveInfo {
   DriveId id;
@@ -24,17 +32,33 @@ struct DriveInfo {
   DriveState state = DriveState::kUp;
 };
 
+// A column on its way to another drive: what the group's packs hold in it is copied or restored
+// there. Until all of it is there, the column is where PlacementGroup::drives says, and no new pack
+// is leased on the group.
+struct ColumnMove {
+  std::uint8_t column = 0;
+  DriveId to;
+  friend bool operator==(const ColumnMove&, const ColumnMove&) = default;
+};
+
 struct PlacementGroup {
   PgId id;
   CodeShape code;
-  std::vector<DriveId> drives;  // code.width() of them; drives[c] holds column c
+  std::vector<DriveId> drives;    // code.width() of them; drives[c] holds column c
+  std::vector<ColumnMove> moves;  // ascending by column
+
+  bool holds(DriveId drive) const;    // one of its columns is there
+  bool expects(DriveId drive) const;  // one is on its way there
 };
 
 struct ClusterMap {
   std::uint64_t epoch = 0;
   std::string cluster_uuid;
-  std::vector<DriveInfo> drives;       // ascending by id
-  std::vector<PlacementGroup> groups;  // ascending by id; a row is never changed, only added
+  std::vector<DriveInfo> drives;  // ascending by id
+  DriveId last_drive;             // the highest id ever given: none is used again
+  // Ascending by id. A row's code never changes; a column changes its drive only by a finished
+  // move.
+  std::vector<PlacementGroup> groups;
 
   const DriveInfo* drive(DriveId id) const;    // null if unknown
   const PlacementGroup* group(PgId id) const;  // null if unknown

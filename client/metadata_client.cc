@@ -46,6 +46,8 @@ class Client final : public MetadataClient {
   Task<bool> session_is_lost(std::uint64_t session);
   Task<void> back_off(int attempt, MonotonicTime deadline);
   Task<void> keep_alive();
+  void note_map_epoch(std::uint64_t epoch);
+  Task<void> follow_map();
   MonotonicTime deadline_from_now() const { return options_.executor.now() + options_.deadline; }
 
   MetadataClientOptions options_;
@@ -57,6 +59,7 @@ class Client final : public MetadataClient {
   AsyncSemaphore free_slots_;
   AsyncMutex session_mutex_;
   std::shared_ptr<const ClusterMap> map_;
+  bool following_ = false;
   bool closing_ = false;
   TimerId timer_;
   Signal wake_;
@@ -145,6 +148,7 @@ Task<Result<proto::CommandReply>> Client::execute(proto::Command command) {
       outcome = reply.status();
       break;
     }
+    note_map_epoch(reply->map_epoch());
     const Status status = wire::status_from_proto(reply->status());
     if (status.ok()) {
       outcome = std::move(reply);
@@ -172,6 +176,7 @@ Task<Result<proto::QueryReply>> Client::query(proto::Query query) {
     auto reply = co_await options_.api.query(
         query, std::min(deadline, options_.executor.now() + kAttemptDeadline));
     if (reply.ok()) {
+      if (!query.has_get_cluster_map()) note_map_epoch(reply->map_epoch());
       const Status status = wire::status_from_proto(reply->status());
       if (status.ok()) co_return reply;
       if (status.code() != StatusCode::kFenced || renewed || closing_) co_return status;
@@ -198,6 +203,20 @@ Task<Status> Client::refresh_cluster_map() {
   if (!map.ok()) co_return map.status();
   map_ = std::make_shared<const ClusterMap>(std::move(*map));
   co_return OkStatus();
+}
+
+// Any answer tells how new the map is; a newer one is fetched at once, beside what goes on.
+void Client::note_map_epoch(std::uint64_t epoch) {
+  if (map_ == nullptr || epoch <= map_->epoch || following_ || closing_) return;
+  following_ = true;
+  scope_.spawn(follow_map());
+}
+
+Task<void> Client::follow_map() {
+  const Status refreshed = co_await refresh_cluster_map();
+  following_ = false;
+  if (!refreshed.ok())
+    log_warning("client", "the newer cluster map did not come", {{"status", refreshed}});
 }
 
 Task<void> Client::keep_alive() {

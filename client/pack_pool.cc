@@ -159,7 +159,8 @@ Task<Status> PackPool::lease_once(DriveSet avoid) {
     if (metadata_.session_generation() != generation) {
       co_return FencedError("the session changed while packs were being leased");
     }
-    bool unknown = false;
+    // With an older map a row could go to drives that the group no longer is on.
+    bool unknown = router_.view().epoch() < reply->lease_packs().map_epoch();
     for (const proto::PackLease& lease : reply->lease_packs().leases()) {
       unknown = unknown || router_.view().group(pg_of_pack(PackId(lease.pack()))) == nullptr;
     }
@@ -178,7 +179,7 @@ void PackPool::accept(const proto::LeasePacksReply& reply, std::uint64_t generat
   for (const proto::PackLease& lease : reply.leases()) {
     const PackId id(lease.pack());
     const PlacementGroup* group = router_.view().group(pg_of_pack(id));
-    if (group == nullptr) {
+    if (group == nullptr || router_.view().epoch() < reply.map_epoch()) {
       log_warning("client", "a pack was leased on a placement group that the cluster map lacks",
                   {{"pack", id.value()}, {"map_epoch", router_.view().epoch()}});
       give_back_later(id);

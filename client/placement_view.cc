@@ -10,16 +10,6 @@ bool well_formed(const PlacementGroup& group) {
          group.drives.size() == static_cast<std::size_t>(group.code.width());
 }
 
-std::string_view state_name(DriveState state) {
-  switch (state) {
-    case DriveState::kUp: return "up";
-    case DriveState::kDown: return "down";
-    case DriveState::kDraining: return "draining";
-    case DriveState::kOut: return "out";
-  }
-  return "in an unknown state";
-}
-
 }  // namespace
 
 PlacementView::PlacementView(std::shared_ptr<const ClusterMap> map) : map_(std::move(map)) {
@@ -71,7 +61,7 @@ std::string PlacementView::describe_missing(const PlacementGroup& group) const {
     if (drive != nullptr && drive->state == DriveState::kUp) continue;
     if (!text.empty()) text += ", ";
     text += describe(id);
-    if (drive != nullptr) text.append(" is ").append(state_name(drive->state));
+    if (drive != nullptr) text.append(" is ").append(to_string(drive->state));
   }
   return text;
 }

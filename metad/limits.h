@@ -21,6 +21,13 @@ inline constexpr std::chrono::seconds kSessionLease{30};
 // An unlinked file stays at least so long, and is then dropped with others.
 inline constexpr std::chrono::seconds kReapInterval{1};
 inline constexpr std::size_t kReapAtOnce = 10'000;
+// How often the drives are asked how they are, and for how long an answer is waited for.
+inline constexpr std::chrono::seconds kMonitorInterval{1};
+inline constexpr std::chrono::seconds kMonitorDeadline{3};
+// A drive that has not been well for so long counts as down, and one that was down for so long as
+// lost.
+inline constexpr std::chrono::seconds kDownAfter{10};
+inline constexpr std::chrono::seconds kOutAfter{15 * 60};
 // How often the collector looks, and how many packs it drops in one round.
 inline constexpr std::chrono::seconds kCollectInterval{5};
 inline constexpr std::uint32_t kCollectPacksPerRound = 256;

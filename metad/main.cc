@@ -9,6 +9,7 @@
 #include "base/program.h"
 #include "metad/cluster/collector.h"
 #include "metad/cluster/membership.h"
+#include "metad/cluster/monitor.h"
 #include "proto/rpc/services.h"
 #include "proto/rpc/storage_nodes.h"
 
@@ -21,12 +22,18 @@ struct Options {
   std::string cluster_uuid;
   std::string code = "4+2";
   std::vector<std::string> drives;
+  double down_after = std::chrono::duration<double>(kDownAfter).count();
+  double out_after = std::chrono::duration<double>(kOutAfter).count();
 };
 
 struct Cluster {
   CodeShape code;
   std::vector<DriveInfo> drives;
 };
+
+Duration seconds(double number) {
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(number));
+}
 
 Result<Cluster> parse_cluster(const Options& options) {
   if (options.data.empty()) return InvalidArgumentError("data is needed: where the metadata lives");
@@ -62,19 +69,25 @@ Status serve_open(EventLoop& loop, MetadataServer& metadata, const Options& opti
   RETURN_IF_ERROR(sync_wait(
       loop, update_cluster_map(&metadata, options.cluster_uuid, cluster.code, cluster.drives)));
   rpc::StorageNodes nodes(loop, "metad");
-  Collector collector(metadata, [&](const DriveInfo& drive) {
+  const auto storage_of = [&](const DriveInfo& drive) -> StorageApi* {
     return &nodes.at(drive.address, options.cluster_uuid);
-  });
+  };
+  Collector collector(metadata, storage_of);
+  Monitor monitor(metadata, storage_of, {seconds(options.down_after), seconds(options.out_after)});
   ASSIGN_OR_RETURN(
       const auto server,
       rpc::RpcServer::listen(loop, {options.listen, options.cluster_uuid, "metadata daemon"},
                              rpc::metadata_service(metadata)));
-  loop.post([&] { collector.start(); });
+  loop.post([&] {
+    collector.start();
+    monitor.start();
+  });
   log_info("metad", "serving", {{"address", server->address()}});
   notify_ready();
   const std::atomic<bool> ended{false};
   wait_for_end(ended);
   server->stop();
+  sync_wait(loop, monitor.stop());
   sync_wait(loop, collector.stop());
   sync_wait(loop, nodes.close());
   return OkStatus();
@@ -118,6 +131,10 @@ int run(const std::vector<std::string>& arguments) {
   config.add("code", &options.code, "erasure code of a new cluster, data+parity");
   config.add_list("drive", &options.drives,
                   "ID UUID ADDRESS [HOST [RACK]] of a drive of the cluster; may be given again");
+  config.add("down-after", &options.down_after,
+             "seconds without a sign of life after which a drive counts as down");
+  config.add("out-after", &options.out_after,
+             "seconds after which a drive that is down counts as lost; 0: never");
   Cluster cluster;
   return run_daemon(
       &config, arguments,

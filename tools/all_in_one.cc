@@ -88,7 +88,16 @@ Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterCon
                                                         config.code, std::move(infos))));
   collector_ = std::make_unique<metad::Collector>(
       *metadata_, [this](const DriveInfo&) { return storage_.get(); });
-  store_loop_->post([this] { collector_->start(); });
+  const auto duration = [](double seconds) {
+    return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+  };
+  monitor_ = std::make_unique<metad::Monitor>(
+      *metadata_, [this](const DriveInfo&) { return storage_.get(); },
+      metad::MonitorOptions{duration(options_.down_after), duration(options_.out_after)});
+  store_loop_->post([this] {
+    collector_->start();
+    monitor_->start();
+  });
   return OkStatus();
 }
 
@@ -178,10 +187,12 @@ Status AllInOne::stop() {
   }
   s3_.reset();
   s3_client_.reset();
+  if (monitor_ != nullptr) sync_wait(*store_loop_, monitor_->stop());
   if (collector_ != nullptr) sync_wait(*store_loop_, collector_->stop());
   if (metadata_ != nullptr)
     keep(sync_wait(*store_loop_, metadata_->close()), "closing the metadata");
   if (storage_ != nullptr) sync_wait(*store_loop_, storage_->close());
+  monitor_.reset();
   collector_.reset();
   // Their files close on no loop's time, but the ring must be idle: it is, nothing is under way.
   metadata_.reset();

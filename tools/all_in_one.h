@@ -13,6 +13,7 @@
 #include "client/client_stack.h"
 #include "fuse/session.h"
 #include "metad/cluster/collector.h"
+#include "metad/cluster/monitor.h"
 #include "metad/service/metadata_server.h"
 #include "proto/rpc/in_process.h"
 #include "s3compat/server.h"
@@ -54,6 +55,7 @@ class AllInOne final : public Cluster {
   std::unique_ptr<storaged::StorageServer> storage_;
   std::unique_ptr<metad::MetadataServer> metadata_;
   std::unique_ptr<metad::Collector> collector_;
+  std::unique_ptr<metad::Monitor> monitor_;
   std::unique_ptr<rpc::InProcessStorage> storage_api_;
   std::unique_ptr<rpc::InProcessMetadata> metadata_api_;
 

@@ -31,6 +31,9 @@ std::string to_text(const ClusterStatus& status);
 struct ClusterOptions {
   std::string mount_point;  // empty: no mount
   std::string s3_address;   // HOST:PORT; empty: no S3 server
+  // As shoal-metad's options of these names; seconds.
+  double down_after = 10;
+  double out_after = 900;
 };
 
 class Cluster {

@@ -97,7 +97,7 @@ Status ProcessCluster::start_all(const ClusterConfig& config, const ClusterOptio
   loop_->start();
   supervisor_ = std::make_unique<Supervisor>(*loop_, run_path_);
   RETURN_IF_ERROR(start_storage(config));
-  RETURN_IF_ERROR(start_metad(config));
+  RETURN_IF_ERROR(start_metad(config, options));
   remote_ = std::make_unique<client::RemoteCluster>(*loop_, metad_address_, "shoal up");
   if (!options.s3_address.empty()) RETURN_IF_ERROR(start_s3(options.s3_address));
   if (!options.mount_point.empty()) RETURN_IF_ERROR(mount(options.mount_point));
@@ -150,14 +150,16 @@ Status ProcessCluster::start_storage(const ClusterConfig& config) {
   return OkStatus();
 }
 
-Status ProcessCluster::start_metad(const ClusterConfig& config) {
+Status ProcessCluster::start_metad(const ClusterConfig& config, const ClusterOptions& options) {
   ASSIGN_OR_RETURN(metad_address_, free_address());
   std::error_code error;
   std::filesystem::create_directories(metad_path_, error);
   if (error) return ErrnoError(error.value(), metad_path_);
   std::string text = "listen = " + metad_address_ + "\ndata = " + metad_path_ +
                      "\ncluster-uuid = " + config.cluster_uuid +
-                     "\ncode = " + to_string(config.code) + "\n";
+                     "\ncode = " + to_string(config.code) +
+                     "\ndown-after = " + std::to_string(options.down_after) +
+                     "\nout-after = " + std::to_string(options.out_after) + "\n";
   for (std::size_t i = 0; i < config.drives.size(); ++i) {
     text += "drive = " + config.drives[i].id.to_string() + " " + config.drives[i].uuid + " " +
             storage_addresses_[i] + " local local\n";

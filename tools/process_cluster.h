@@ -34,7 +34,7 @@ class ProcessCluster final : public Cluster {
         metad_path_(directory.metad_path()) {}
   Status start_all(const ClusterConfig& config, const ClusterOptions& options);
   Status start_storage(const ClusterConfig& config);
-  Status start_metad(const ClusterConfig& config);
+  Status start_metad(const ClusterConfig& config, const ClusterOptions& options);
   Status start_s3(const std::string& address);
   // With a configuration file of these lines, and words after it.
   std::string spec_path(const std::string& name) const;

@@ -1,7 +1,6 @@
-// Membership: what the cluster map must say about the drives that metad was configured with.
+// Membership: brings the cluster map in line with the drives that metad was configured with.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,16 +9,15 @@
 
 namespace shoal::metad {
 
-// The map that should follow `now`: the first one, with groups of `code` and their narrower
-// fall-backs, or the same groups with drives that have moved to other addresses; nothing when `now`
-// says it all. Errors: kInvalidArgument when there are fewer drives than the code needs,
-// kNotSupported when drives would have to join or leave a cluster that exists.
-Result<std::optional<ClusterMap>> next_cluster_map(const ClusterMap& now,
-                                                   const std::string& cluster_uuid,
-                                                   const CodeShape& code,
-                                                   const std::vector<DriveInfo>& drives);
+// A first map, with groups of `code` and their narrower fall-backs. Errors: kInvalidArgument when
+// there are fewer drives than the code needs.
+Result<ClusterMap> first_cluster_map(const std::string& cluster_uuid, const CodeShape& code,
+                                     const std::vector<DriveInfo>& drives);
 
-// Journals that map, if there is one. On the server's executor.
+// Journals what the configuration says that the map does not: the first map, other addresses of
+// known drives, drives that join. A drive of the map that is not configured stays what it is: its
+// daemon may be elsewhere. On the server's executor. Errors: as first_cluster_map;
+// kInvalidArgument for another cluster's metadata or a known id with another uuid.
 Task<Status> update_cluster_map(MetadataServer* server, std::string cluster_uuid, CodeShape code,
                                 std::vector<DriveInfo> drives);
 

@@ -42,6 +42,9 @@ Status pack_deleted(State& state, const proto::PackDeleted& op);
 Status rows_deleted(State& state, const proto::RowsDeleted& op);
 Status set_cluster_map(State& state, const proto::SetClusterMap& op);
 
+// cluster_ops.cc
+Status change_cluster(State& state, const proto::ChangeCluster& op, proto::ClusterReply* reply);
+
 // object_ops.cc
 Status create_bucket(State& state, const proto::CreateBucket& op, const Context& context);
 Status delete_bucket(State& state, const proto::DeleteBucket& op, const Context& context);

@@ -16,6 +16,7 @@ void close_pack(State& state, std::uint64_t id, PackEntry& pack) {
 }
 
 bool is_usable(const State& state, const PlacementGroup& group, const proto::LeasePacks& op) {
+  if (!group.moves.empty()) return false;
   return std::all_of(group.drives.begin(), group.drives.end(), [&](DriveId id) {
     const DriveInfo* drive = state.cluster_map.drive(id);
     const auto& avoid = op.avoid_drives();
@@ -103,6 +104,7 @@ Status lease_packs(State& state, const proto::LeasePacks& op, const Context& con
     lease->set_pack(id.value());
     lease->set_epoch(pack.epoch);
   }
+  reply->mutable_lease_packs()->set_map_epoch(state.cluster_map.epoch);
   state.note_global();
   return OkStatus();
 }

@@ -157,6 +157,7 @@ void MetadataServer::apply_batch(const std::vector<Pending*>& batch) {
       reply.mutable_open_session()->set_lease_ms(static_cast<std::uint64_t>(lease.count()));
       last_seen_[reply.open_session().session()] = Executor::current()->now();
     }
+    reply.set_map_epoch(machine_->cluster_map().epoch);
     pending->done.set(std::move(reply));
   }
 }
@@ -216,6 +217,7 @@ Task<Result<proto::QueryReply>> MetadataServer::query(proto::Query query, Monoto
   }
   proto::QueryReply reply;
   machine_->query(query, &reply);
+  reply.set_map_epoch(machine_->cluster_map().epoch);
   if (query.has_open_file() && reaping_ && reply.status().code() == 0)
     co_await settle_open(&query, &reply);
   if (reply.has_metadata_status()) {

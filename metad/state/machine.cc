@@ -125,6 +125,8 @@ Status Machine::run(const proto::Command& command, const Context& context,
     case proto::Command::kPackDeleted: return pack_deleted(state_, command.pack_deleted());
     case proto::Command::kRowsDeleted: return rows_deleted(state_, command.rows_deleted());
     case proto::Command::kSetClusterMap: return set_cluster_map(state_, command.set_cluster_map());
+    case proto::Command::kChangeCluster:
+      return change_cluster(state_, command.change_cluster(), reply->mutable_cluster());
     case proto::Command::kReapOrphans: return reap_orphans(state_, command.reap_orphans(), context);
     default: return run_file(command, context, reply);
   }

@@ -60,6 +60,20 @@ void extents_to_proto(const ExtentList& list,
   }
 }
 
+static Status moves_from_proto(const proto::PlacementGroupProto& from, const ClusterMap& map,
+                               PlacementGroup* group) {
+  for (const proto::ColumnMoveProto& move : from.moves()) {
+    const DriveId to(move.to());
+    const bool ascending = group->moves.empty() || move.column() > group->moves.back().column;
+    if (!ascending || static_cast<int>(move.column()) >= group->code.width())
+      return InvalidArgumentError("a move of column " + std::to_string(move.column()));
+    if (map.drive(to) == nullptr || group->holds(to) || group->expects(to))
+      return InvalidArgumentError("a move to drive " + to.to_string());
+    group->moves.push_back({static_cast<std::uint8_t>(move.column()), to});
+  }
+  return OkStatus();
+}
+
 Result<ClusterMap> cluster_map_from_proto(const proto::ClusterMapProto& from) {
   ClusterMap map;
   map.epoch = from.epoch();
@@ -76,6 +90,8 @@ Result<ClusterMap> cluster_map_from_proto(const proto::ClusterMapProto& from) {
     map.drives.push_back({DriveId(drive.id()), NodeId(drive.node()), drive.uuid(), drive.address(),
                           drive.host(), drive.rack(), static_cast<DriveState>(drive.state())});
   }
+  map.last_drive = DriveId(from.last_drive());
+  if (!map.drives.empty()) map.last_drive = std::max(map.last_drive, map.drives.back().id);
   for (const proto::PlacementGroupProto& group : from.groups()) {
     const std::string name = "cluster map: placement group " + std::to_string(group.id());
     if (!map.groups.empty() && group.id() <= map.groups.back().id.value()) {
@@ -103,6 +119,7 @@ Result<ClusterMap> cluster_map_from_proto(const proto::ClusterMapProto& from) {
     if (static_cast<int>(row.drives.size()) != row.code.width()) {
       return InvalidArgumentError(name + " has " + std::to_string(row.drives.size()) + " drives");
     }
+    RETURN_IF_ERROR(moves_from_proto(group, map, &row).with_context(name));
     map.groups.push_back(std::move(row));
   }
   return map;
@@ -112,6 +129,7 @@ proto::ClusterMapProto cluster_map_to_proto(const ClusterMap& from) {
   proto::ClusterMapProto to;
   to.set_epoch(from.epoch);
   to.set_cluster_uuid(from.cluster_uuid);
+  to.set_last_drive(from.last_drive.value());
   for (const DriveInfo& drive : from.drives) {
     proto::DriveProto* out = to.add_drives();
     out->set_id(drive.id.value());
@@ -129,6 +147,11 @@ proto::ClusterMapProto cluster_map_to_proto(const ClusterMap& from) {
     out->set_m(group.code.m);
     out->set_matrix(static_cast<std::uint32_t>(group.code.matrix));
     for (const DriveId id : group.drives) out->add_drives(id.value());
+    for (const ColumnMove& move : group.moves) {
+      proto::ColumnMoveProto* to_move = out->add_moves();
+      to_move->set_column(move.column);
+      to_move->set_to(move.to.value());
+    }
   }
   return to;
 }

@@ -6,16 +6,6 @@
 namespace shoal::tools {
 namespace {
 
-const char* name_of(DriveState state) {
-  switch (state) {
-    case DriveState::kUp: return "up";
-    case DriveState::kDown: return "down";
-    case DriveState::kDraining: return "draining";
-    case DriveState::kOut: return "out";
-  }
-  return "unknown";
-}
-
 Task<int> list_drives(AdminCluster* cluster, bool json, AdminOutput* output) {
   const auto map = co_await fetch_cluster_map(cluster);
   if (!map.ok()) co_return admin_fail(output, map.status());
@@ -28,7 +18,7 @@ Task<int> list_drives(AdminCluster* cluster, bool json, AdminOutput* output) {
       writer.begin_object();
       writer.field("id", std::uint64_t{drive.id.value()});
       writer.field("uuid", drive.uuid);
-      writer.field("state", name_of(drive.state));
+      writer.field("state", to_string(drive.state));
       writer.field("host", drive.host);
       writer.field("rack", drive.rack);
       writer.field("address", drive.address);
@@ -40,8 +30,8 @@ Task<int> list_drives(AdminCluster* cluster, bool json, AdminOutput* output) {
     co_return kExitOk;
   }
   for (const DriveInfo& drive : map->drives) {
-    output->out("drive " + drive.id.to_string() + "  " + name_of(drive.state) + ", host " +
-                drive.host + ", rack " + drive.rack + ", " + drive.uuid + "\n");
+    output->out("drive " + drive.id.to_string() + "  " + std::string(to_string(drive.state)) +
+                ", host " + drive.host + ", rack " + drive.rack + ", " + drive.uuid + "\n");
   }
   co_return kExitOk;
 }

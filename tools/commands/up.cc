@@ -28,6 +28,8 @@ struct UpOptions {
   std::vector<std::string> drive_paths;
   std::string code = "4+2";
   std::uint64_t capacity = 0;
+  double down_after = ClusterOptions().down_after;
+  double out_after = ClusterOptions().out_after;
   bool processes = false;
   bool detach = false;
 };
@@ -80,7 +82,7 @@ Status validate(const UpOptions& options) {
 Result<std::unique_ptr<Cluster>> start_cluster(const ClusterDirectory& directory,
                                                const ClusterConfig& config,
                                                const UpOptions& options) {
-  const ClusterOptions parts{options.mount, options.s3};
+  const ClusterOptions parts{options.mount, options.s3, options.down_after, options.out_after};
   if (options.processes) {
     ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster,
                      ProcessCluster::start(directory, config, parts));
@@ -181,11 +183,11 @@ int run(const UpOptions& options, Readiness ready) {
   Status status;
   if (!std::exchange(config->made, true)) status = directory->save(*config);
   if (status.ok()) status = directory->publish((*cluster)->running());
-  auto control = ControlSocket::open(
-      directory->run_path() + "/control",
-      [&](const std::vector<std::string>& words, AdminOutput* output) {
-        return answer_control(cluster->get(), words, output);
-      });
+  auto control =
+      ControlSocket::open(directory->run_path() + "/control",
+                          [&](const std::vector<std::string>& words, AdminOutput* output) {
+                            return answer_control(cluster->get(), words, output);
+                          });
   if (status.ok() && !control.ok()) status = control.status();
   if (!status.ok()) {
     (void)(*cluster)->stop();
@@ -234,6 +236,10 @@ int command_up(const Arguments& arguments) {
   config.add_size(
       "capacity", &options.capacity,
       "bytes each drive of a new cluster may use; 0: an equal share of the file system");
+  config.add("down-after", &options.down_after,
+             "seconds without a sign of life after which a drive counts as down");
+  config.add("out-after", &options.out_after,
+             "seconds after which a drive that is down counts as lost; 0: never");
   config.add("processes", &options.processes, "every daemon as its own process");
   config.add("detach", &options.detach,
              "go on in the background once ready, with the log in DIR/log");

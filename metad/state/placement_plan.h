@@ -1,0 +1,34 @@
+// What a change of the drives means for the placement table: which columns must go elsewhere, and
+// where to. Pure functions on the map; deterministic.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "base/cluster_map.h"
+
+namespace shoal::metad {
+
+// Whether any pack was ever leased on the group and is not dropped yet. A group without packs
+// changes its drives at once: there is nothing to move.
+using HasPacks = std::function<bool(PgId group)>;
+
+// Plans a move for each column on a drive that is draining or out, to the drive that is up, not in
+// the group and whose host has the fewest of its columns; of equals the one with the fewest columns
+// in all. Forgets moves that lost their reason or whose target is not up any more. Returns how many
+// columns have no drive to go to.
+std::uint32_t plan_repairs(ClusterMap* map, const HasPacks& has_packs);
+
+// Plans moves from the drives with the most columns to those with the fewest until they differ by
+// one at most or half of the wide groups are moving (the rest is planned when those have ended).
+// Never puts more columns of a group on one host than it has there already.
+void plan_balance(ClusterMap* map, const HasPacks& has_packs);
+
+// Adds groups for the drives that are up: narrower fall-backs for sets of lost drives that no group
+// covers yet, and as many groups of `code` as a new map of so many drives would have.
+void add_missing_groups(ClusterMap* map, const CodeShape& code);
+
+// Groups per drive of a new map.
+inline constexpr std::uint32_t kGroupsPerDrive = 2;
+
+}  // namespace shoal::metad

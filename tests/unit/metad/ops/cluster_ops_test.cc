@@ -1,0 +1,174 @@
+#include <gtest/gtest.h>
+
+#include "metad/cluster/membership.h"
+#include "metad/state/state_machine.h"
+#include "proto/wire/convert.h"
+
+namespace shoal::metad {
+namespace {
+
+class ClusterOpsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::vector<DriveInfo> drives;
+    for (std::uint32_t i = 1; i <= 4; ++i) {
+      DriveInfo drive;
+      drive.id = DriveId(i);
+      drive.uuid = "uuid-" + std::to_string(i);
+      drives.push_back(drive);
+    }
+    proto::Command command;
+    *command.mutable_set_cluster_map()->mutable_map() = wire::cluster_map_to_proto(
+        *first_cluster_map("cluster", {2, 1, MatrixId::kCauchy}, drives));
+    ASSERT_EQ(run(std::move(command)), StatusCode::kOk);
+    proto::Command open;
+    open.mutable_open_session()->set_slot_count(4);
+    ASSERT_EQ(run(std::move(open)), StatusCode::kOk);
+    session_ = reply_.open_session().session();
+  }
+
+  StatusCode run(proto::Command command, bool in_session = false) {
+    command.set_session(in_session ? session_ : 0);
+    if (in_session) command.set_sequence(++sequence_);
+    command.set_time_ns(static_cast<std::int64_t>(++position_) * 1'000'000'000);
+    reply_ = machine_->apply(command, position_);
+    return status_code_from_wire(reply_.status().code());
+  }
+  StatusCode set_state(std::uint32_t drive, DriveState state) {
+    proto::Command command;
+    auto* change = command.mutable_change_cluster()->mutable_set_drive_state();
+    change->set_drive(drive);
+    change->set_state(static_cast<std::uint32_t>(state));
+    return run(std::move(command));
+  }
+  StatusCode finish(const PlacementGroup& group, const ColumnMove& move) {
+    proto::Command command;
+    auto* change = command.mutable_change_cluster()->mutable_finish_move();
+    change->set_group(group.id.value());
+    change->set_column(move.column);
+    change->set_to(move.to.value());
+    return run(std::move(command));
+  }
+  StatusCode forget(std::uint32_t drive) {
+    proto::Command command;
+    command.mutable_change_cluster()->mutable_forget_drive()->set_drive(drive);
+    return run(std::move(command));
+  }
+  StatusCode lease(std::uint32_t count) {
+    proto::Command command;
+    command.mutable_lease_packs()->set_count(count);
+    return run(std::move(command), true);
+  }
+  StatusCode put(std::uint64_t pack, const std::string& key) {
+    proto::Command command;
+    command.mutable_put_object()->set_bucket("bucket");
+    command.mutable_put_object()->set_key(key);
+    command.mutable_put_object()->set_size(10);
+    proto::ExtentProto* extent = command.mutable_put_object()->add_extents();
+    extent->set_length(10);
+    extent->set_pack(pack);
+    return run(std::move(command), true);
+  }
+  const ClusterMap& map() { return machine_->cluster_map(); }
+
+  std::unique_ptr<StateMachine> machine_ = make_state_machine();
+  proto::CommandReply reply_;
+  std::uint64_t session_ = 0;
+  std::uint64_t sequence_ = 0;
+  std::uint64_t position_ = 0;
+};
+
+TEST_F(ClusterOpsTest, ALostDrivesPacksTakeNoMoreCommits) {
+  proto::Command bucket;
+  bucket.mutable_create_bucket()->set_name("bucket");
+  ASSERT_EQ(run(std::move(bucket)), StatusCode::kOk);
+  ASSERT_EQ(lease(16), StatusCode::kOk);
+  const auto leases = reply_.lease_packs().leases();
+  EXPECT_EQ(reply_.lease_packs().map_epoch(), map().epoch);
+  ASSERT_EQ(set_state(1, DriveState::kOut), StatusCode::kOk);
+  int refused = 0;
+  int taken = 0;
+  for (const proto::PackLease& one : leases) {
+    const bool hit = map().group(pg_of_pack(PackId(one.pack())))->holds(DriveId(1));
+    const StatusCode put_code = put(one.pack(), "key");
+    EXPECT_EQ(put_code, hit ? StatusCode::kFenced : StatusCode::kOk);
+    (hit ? refused : taken) += 1;
+  }
+  EXPECT_GT(refused, 0);
+  EXPECT_GT(taken, 0);
+}
+
+TEST_F(ClusterOpsTest, NoPackIsLeasedOnAGroupThatMoves) {
+  ASSERT_EQ(lease(16), StatusCode::kOk);
+  ASSERT_EQ(set_state(1, DriveState::kDraining), StatusCode::kOk);
+  EXPECT_GT(reply_.cluster().moves(), 0U);
+  ASSERT_EQ(lease(16), StatusCode::kOk);
+  for (const proto::PackLease& one : reply_.lease_packs().leases()) {
+    const PlacementGroup* group = map().group(pg_of_pack(PackId(one.pack())));
+    EXPECT_TRUE(group->moves.empty());
+    EXPECT_FALSE(group->holds(DriveId(1)));
+  }
+}
+
+TEST_F(ClusterOpsTest, AFinishedMoveChangesTheColumnAndAnUnknownOneIsRefused) {
+  ASSERT_EQ(lease(16), StatusCode::kOk);
+  ASSERT_EQ(set_state(1, DriveState::kDraining), StatusCode::kOk);
+  const ClusterMap before = map();
+  int finished = 0;
+  for (const PlacementGroup& group : before.groups) {
+    for (const ColumnMove& move : group.moves) {
+      EXPECT_EQ(finish(group, {move.column, DriveId(99)}), StatusCode::kAborted);
+      ASSERT_EQ(finish(group, move), StatusCode::kOk);
+      EXPECT_EQ(map().group(group.id)->drives[move.column], move.to);
+      EXPECT_EQ(finish(group, move), StatusCode::kAborted);
+      ++finished;
+    }
+  }
+  EXPECT_GT(finished, 0);
+  for (const PlacementGroup& group : map().groups)
+    EXPECT_FALSE(group.code.k == 2 && group.holds(DriveId(1)));
+}
+
+TEST_F(ClusterOpsTest, ADriveIsForgottenOnlyWhenNothingNeedsIt) {
+  ASSERT_EQ(lease(16), StatusCode::kOk);
+  EXPECT_EQ(forget(1), StatusCode::kBusy);  // in service
+  ASSERT_EQ(set_state(1, DriveState::kOut), StatusCode::kOk);
+  EXPECT_EQ(forget(1), StatusCode::kBusy);  // its columns are not restored yet
+  while (true) {
+    const ClusterMap now = map();
+    bool any = false;
+    for (const PlacementGroup& group : now.groups) {
+      for (const ColumnMove& move : group.moves) {
+        ASSERT_EQ(finish(group, move), StatusCode::kOk);
+        any = true;
+      }
+    }
+    if (!any) break;
+  }
+  ASSERT_EQ(forget(1), StatusCode::kOk);
+  EXPECT_EQ(map().drive(DriveId(1)), nullptr);
+  proto::Command again;
+  again.mutable_change_cluster()->mutable_add_drive()->set_id(1);
+  again.mutable_change_cluster()->mutable_add_drive()->set_uuid("new");
+  EXPECT_EQ(run(std::move(again)), StatusCode::kInvalidArgument) << "ids are not used again";
+  proto::Command fresh;
+  fresh.mutable_change_cluster()->mutable_add_drive()->set_uuid("new");
+  ASSERT_EQ(run(std::move(fresh)), StatusCode::kOk);
+  EXPECT_EQ(reply_.cluster().drive(), 5U);
+}
+
+TEST_F(ClusterOpsTest, DrainingThatIsCalledOffMovesNothing) {
+  ASSERT_EQ(lease(16), StatusCode::kOk);
+  ASSERT_EQ(set_state(2, DriveState::kDraining), StatusCode::kOk);
+  ASSERT_EQ(set_state(2, DriveState::kUp), StatusCode::kOk);
+  EXPECT_EQ(reply_.cluster().moves(), 0U);
+}
+
+TEST_F(ClusterOpsTest, OnlyADriveInServiceGoesDown) {
+  ASSERT_EQ(set_state(2, DriveState::kDraining), StatusCode::kOk);
+  EXPECT_EQ(set_state(2, DriveState::kDown), StatusCode::kAborted);
+  EXPECT_EQ(set_state(9, DriveState::kDown), StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace shoal::metad

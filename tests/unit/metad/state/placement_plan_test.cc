@@ -1,0 +1,184 @@
+#include "metad/state/placement_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "metad/cluster/membership.h"
+
+namespace shoal::metad {
+namespace {
+
+const HasPacks kAllHavePacks = [](PgId) { return true; };
+const HasPacks kNoneHasPacks = [](PgId) { return false; };
+
+DriveInfo drive(std::uint32_t id, const std::string& host = "host") {
+  DriveInfo info;
+  info.id = DriveId(id);
+  info.uuid = "uuid-" + std::to_string(id);
+  info.host = host;
+  return info;
+}
+
+ClusterMap map_of(std::uint32_t drives, const CodeShape& code, std::uint32_t hosts = 1) {
+  std::vector<DriveInfo> infos;
+  for (std::uint32_t i = 1; i <= drives; ++i)
+    infos.push_back(drive(i, "host-" + std::to_string(i % hosts)));
+  return *first_cluster_map("cluster", code, infos);
+}
+
+void set_state(ClusterMap* map, std::uint32_t id, DriveState state) {
+  const_cast<DriveInfo*>(map->drive(DriveId(id)))->state = state;
+}
+
+std::size_t move_count(const ClusterMap& map) {
+  std::size_t count = 0;
+  for (const PlacementGroup& group : map.groups) count += group.moves.size();
+  return count;
+}
+
+void finish_all(ClusterMap* map) {
+  for (PlacementGroup& group : map->groups) {
+    for (const ColumnMove& move : group.moves) group.drives[move.column] = move.to;
+    group.moves.clear();
+  }
+}
+
+// Every drive of a group once, every move to a drive that the group does not have.
+void expect_well_formed(const ClusterMap& map) {
+  for (const PlacementGroup& group : map.groups) {
+    std::set<DriveId> drives(group.drives.begin(), group.drives.end());
+    EXPECT_EQ(drives.size(), static_cast<std::size_t>(group.code.width()));
+    for (const ColumnMove& move : group.moves)
+      EXPECT_TRUE(drives.insert(move.to).second) << "group " << group.id.value();
+  }
+}
+
+std::map<DriveId, int> columns_of(const ClusterMap& map, int k) {
+  std::map<DriveId, int> columns;
+  for (const DriveInfo& info : map.drives) columns[info.id] = 0;
+  for (const PlacementGroup& group : map.groups) {
+    if (group.code.k != k) continue;
+    for (const DriveId id : group.drives) ++columns[id];
+  }
+  return columns;
+}
+
+TEST(PlanRepairs, NothingIsPlannedWhileAllDrivesStay) {
+  ClusterMap map = map_of(7, {4, 2, MatrixId::kCauchy});
+  set_state(&map, 3, DriveState::kDown);
+  EXPECT_EQ(plan_repairs(&map, kAllHavePacks), 0U);
+  EXPECT_EQ(move_count(map), 0U);
+}
+
+TEST(PlanRepairs, EveryColumnOfALostDriveGetsAPlaceInItsGroup) {
+  ClusterMap map = map_of(8, {4, 2, MatrixId::kCauchy});
+  set_state(&map, 3, DriveState::kOut);
+  std::size_t held = 0;
+  for (const PlacementGroup& group : map.groups) held += group.holds(DriveId(3)) ? 1 : 0;
+  EXPECT_EQ(plan_repairs(&map, kAllHavePacks), 0U);
+  EXPECT_EQ(move_count(map), held);
+  expect_well_formed(map);
+  std::set<DriveId> targets;
+  for (const PlacementGroup& group : map.groups)
+    for (const ColumnMove& move : group.moves) {
+      EXPECT_EQ(group.drives[move.column], DriveId(3));
+      targets.insert(move.to);
+    }
+  EXPECT_GE(targets.size(), 6U) << "the survivors share the work";
+  EXPECT_EQ(plan_repairs(&map, kAllHavePacks), 0U);
+  EXPECT_EQ(move_count(map), held) << "planned once";
+}
+
+TEST(PlanRepairs, ColumnsWithoutADriveToGoToAreCountedAndServedByTheNextOne) {
+  ClusterMap map = map_of(6, {4, 2, MatrixId::kCauchy});
+  set_state(&map, 1, DriveState::kOut);
+  const std::uint32_t stranded = plan_repairs(&map, kAllHavePacks);
+  EXPECT_GE(stranded, 12U);  // of the twelve wide groups
+  map.drives.push_back(drive(7));
+  EXPECT_EQ(plan_repairs(&map, kAllHavePacks), 0U);
+  expect_well_formed(map);
+  finish_all(&map);
+  for (const PlacementGroup& group : map.groups) EXPECT_FALSE(group.holds(DriveId(1)));
+}
+
+TEST(PlanRepairs, AGroupWithoutPacksChangesAtOnce) {
+  ClusterMap map = map_of(8, {4, 2, MatrixId::kCauchy});
+  set_state(&map, 2, DriveState::kDraining);
+  EXPECT_EQ(plan_repairs(&map, kNoneHasPacks), 0U);
+  EXPECT_EQ(move_count(map), 0U);
+  for (const PlacementGroup& group : map.groups) EXPECT_FALSE(group.holds(DriveId(2)));
+  expect_well_formed(map);
+}
+
+TEST(PlanRepairs, ATargetThatGoesDownLosesItsMoves) {
+  ClusterMap map = map_of(8, {4, 2, MatrixId::kCauchy});
+  set_state(&map, 3, DriveState::kOut);
+  plan_repairs(&map, kAllHavePacks);
+  set_state(&map, 4, DriveState::kDown);
+  plan_repairs(&map, kAllHavePacks);
+  for (const PlacementGroup& group : map.groups) EXPECT_FALSE(group.expects(DriveId(4)));
+  expect_well_formed(map);
+}
+
+TEST(PlanRepairs, NoHostGetsMoreColumnsThanItHasTo) {
+  // Four hosts of three drives, 4+2: two columns on a host at most.
+  ClusterMap map = map_of(12, {4, 2, MatrixId::kCauchy}, 4);
+  set_state(&map, 5, DriveState::kOut);
+  EXPECT_EQ(plan_repairs(&map, kAllHavePacks), 0U);
+  finish_all(&map);
+  for (const PlacementGroup& group : map.groups) {
+    if (group.code.k != 4) continue;
+    std::map<std::string, int> columns;
+    for (const DriveId id : group.drives) EXPECT_LE(++columns[map.drive(id)->host], 2);
+  }
+}
+
+TEST(PlanBalance, ANewDriveGetsItsShareAndNothingElseMoves) {
+  ClusterMap map = map_of(6, {4, 2, MatrixId::kCauchy});
+  map.drives.push_back(drive(7));
+  const CodeShape code{4, 2, MatrixId::kCauchy};
+  add_missing_groups(&map, code);
+  for (int round = 0; round < 20; ++round) {
+    plan_balance(&map, kAllHavePacks);
+    expect_well_formed(map);
+    for (const PlacementGroup& group : map.groups) {
+      EXPECT_LE(group.moves.size(), 1U);
+      for (const ColumnMove& move : group.moves) EXPECT_EQ(move.to, DriveId(7));
+    }
+    const auto wide = std::count_if(map.groups.begin(), map.groups.end(),
+                                    [](const auto& group) { return group.code.k == 4; });
+    const auto moving = std::count_if(map.groups.begin(), map.groups.end(), [](const auto& group) {
+      return group.code.k == 4 && !group.moves.empty();
+    });
+    EXPECT_LE(2 * moving, wide + 1) << "others must be left to write to";
+    if (move_count(map) == 0) break;
+    finish_all(&map);
+  }
+  EXPECT_EQ(move_count(map), 0U);
+  const auto columns = columns_of(map, 4);
+  for (const auto& [id, count] : columns) EXPECT_NEAR(count, columns.at(DriveId(7)), 3);
+}
+
+TEST(AddMissingGroups, FallBacksCoverEverySetOfLostDrives) {
+  ClusterMap map = map_of(6, {4, 2, MatrixId::kCauchy});
+  map.drives.push_back(drive(7));
+  add_missing_groups(&map, {4, 2, MatrixId::kCauchy});
+  for (std::uint32_t a = 1; a <= 7; ++a) {
+    for (std::uint32_t b = a + 1; b <= 7; ++b) {
+      const bool covered =
+          std::any_of(map.groups.begin(), map.groups.end(), [&](const PlacementGroup& group) {
+            return group.code.m == 2 && !group.holds(DriveId(a)) && !group.holds(DriveId(b));
+          });
+      EXPECT_TRUE(covered) << a << " and " << b;
+    }
+  }
+  const std::size_t count = map.groups.size();
+  add_missing_groups(&map, {4, 2, MatrixId::kCauchy});
+  EXPECT_EQ(map.groups.size(), count);
+}
+
+}  // namespace
+}  // namespace shoal::metad
