@@ -128,6 +128,9 @@ class StorageApi {
   // Drops every fragment of a pack, or of some of its rows. Idempotent. *Durable:* they do not come
   // back.
   virtual Task<Status> delete_pack(DriveId drive, PackId pack, MonotonicTime deadline) = 0;
+  // Drops what this drive holds of a pack whose columns are on other drives now. Idempotent. It may
+  // hold fragments of the pack again later. *Durable:* these do not come back.
+  virtual Task<Status> evict_pack(DriveId drive, PackId pack, MonotonicTime deadline) = 0;
   virtual Task<Status> delete_rows(DriveId drive, PackId pack, std::vector<std::uint32_t> rows,
                                    MonotonicTime deadline) = 0;
 

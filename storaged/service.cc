@@ -150,6 +150,12 @@ Task<Status> StorageServer::delete_pack(DriveId id, PackId pack, MonotonicTime) 
   co_return co_await (*drive)->delete_pack(pack);
 }
 
+Task<Status> StorageServer::evict_pack(DriveId id, PackId pack, MonotonicTime) {
+  auto drive = find(id);
+  if (!drive.ok()) co_return drive.status();
+  co_return co_await (*drive)->evict_pack(pack);
+}
+
 Task<Status> StorageServer::delete_rows(DriveId id, PackId pack, std::vector<std::uint32_t> rows,
                                         MonotonicTime) {
   auto drive = find(id);

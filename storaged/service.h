@@ -38,6 +38,7 @@ class StorageServer final : public StorageApi {
   Task<Status> seal_pack(DriveId drive, PackId pack, std::uint64_t epoch,
                          MonotonicTime deadline) override;
   Task<Status> delete_pack(DriveId drive, PackId pack, MonotonicTime deadline) override;
+  Task<Status> evict_pack(DriveId drive, PackId pack, MonotonicTime deadline) override;
   Task<Status> delete_rows(DriveId drive, PackId pack, std::vector<std::uint32_t> rows,
                            MonotonicTime deadline) override;
   Task<Result<std::vector<PackInfo>>> list_packs(DriveId drive, PackId after, std::uint32_t limit,

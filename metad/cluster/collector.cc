@@ -54,19 +54,32 @@ Task<std::uint64_t> Collector::collect() {
   co_return dropped;
 }
 
-Task<bool> Collector::drop_pack(PackId pack, std::uint64_t epoch) {
-  const PlacementGroup* group = server_.machine().cluster_map().group(pg_of_pack(pack));
-  if (group == nullptr) co_return false;
-  const std::vector<DriveId> drives = group->drives;
-  for (const DriveId id : drives) {
-    const DriveInfo* drive = server_.machine().cluster_map().drive(id);
-    StorageApi* storage = drive == nullptr ? nullptr : storage_of_(*drive);
-    if (storage == nullptr) co_return false;
-    const MonotonicTime deadline = Executor::current()->now() + kCollectorDeadline;
-    Status done = co_await storage->seal_pack(id, pack, epoch, deadline);
-    if (done.ok()) done = co_await storage->delete_pack(id, pack, deadline);
-    if (!done.ok()) co_return false;  // a drive that is down keeps its part for later
+// Where fragments of the pack may be: its group's drives and those that its columns move to. Not
+// those that are given up: should one come back, it holds packs that are unknown.
+std::vector<DriveInfo> Collector::drives_of(PackId pack) const {
+  std::vector<DriveInfo> drives;
+  const ClusterMap& map = server_.machine().cluster_map();
+  const PlacementGroup* group = map.group(pg_of_pack(pack));
+  for (const DriveInfo& drive : map.drives) {
+    if (group == nullptr || drive.state == DriveState::kOut) continue;
+    if (group->holds(drive.id) || group->expects(drive.id)) drives.push_back(drive);
   }
+  return drives;
+}
+
+Task<bool> Collector::drop_pack(PackId pack, std::uint64_t epoch) {
+  const std::vector<DriveInfo> drives = drives_of(pack);
+  if (drives.empty()) co_return false;
+  bool all = true;
+  for (const DriveInfo& drive : drives) {
+    StorageApi* storage = storage_of_(drive);
+    const MonotonicTime deadline = Executor::current()->now() + kCollectorDeadline;
+    Status done = UnavailableError("nobody serves it");
+    if (storage != nullptr) done = co_await storage->seal_pack(drive.id, pack, epoch, deadline);
+    if (done.ok()) done = co_await storage->delete_pack(drive.id, pack, deadline);
+    all = all && done.ok();
+  }
+  if (!all) co_return false;  // a drive that is down keeps its part for later
   dropped_.erase(pack);
   proto::Command command;
   command.mutable_pack_deleted()->set_pack(pack.value());
@@ -102,16 +115,13 @@ Task<void> Collector::drop_rows(PackId pack) {
 }
 
 Task<bool> Collector::drop_rows_on_drives(PackId pack, std::vector<std::uint32_t> rows) {
-  const PlacementGroup* group = server_.machine().cluster_map().group(pg_of_pack(pack));
-  if (group == nullptr) co_return false;
-  const std::vector<DriveId> drives = group->drives;
-  bool all = true;
-  for (const DriveId id : drives) {
-    const DriveInfo* drive = server_.machine().cluster_map().drive(id);
-    StorageApi* storage = drive == nullptr ? nullptr : storage_of_(*drive);
+  const std::vector<DriveInfo> drives = drives_of(pack);
+  bool all = !drives.empty();
+  for (const DriveInfo& drive : drives) {
+    StorageApi* storage = storage_of_(drive);
     Status done = UnavailableError("nobody serves it");
     if (storage != nullptr)
-      done = co_await storage->delete_rows(id, pack, rows,
+      done = co_await storage->delete_rows(drive.id, pack, rows,
                                            Executor::current()->now() + kCollectorDeadline);
     all = all && done.ok();
   }
@@ -119,7 +129,8 @@ Task<bool> Collector::drop_rows_on_drives(PackId pack, std::vector<std::uint32_t
 }
 
 // What a drive holds of packs that the metadata has dropped already, or never journaled: left over
-// by a crash, or by a drive that was away while its pack was dropped.
+// by a crash, or by a drive that was away while its pack was dropped. And of packs whose columns
+// have moved away from it.
 Task<void> Collector::drop_unknown_packs(const DriveInfo* drive) {
   StorageApi* storage = storage_of_(*drive);
   if (storage == nullptr) co_return;
@@ -138,7 +149,14 @@ Task<void> Collector::drop_unknown_packs(const DriveInfo* drive) {
       const bool known = reply.list_packs().packs_size() > 0 &&
                          reply.list_packs().packs(0).pack() == info.pack.value();
       // A lease is journaled before its holder hears of it, so an unknown pack was dropped.
-      if (!known) (void)co_await storage->delete_pack(drive->id, info.pack, deadline);
+      if (!known) {
+        (void)co_await storage->delete_pack(drive->id, info.pack, deadline);
+        continue;
+      }
+      const PlacementGroup* group = server_.machine().cluster_map().group(pg_of_pack(info.pack));
+      const bool elsewhere =
+          group != nullptr && !group->holds(drive->id) && !group->expects(drive->id);
+      if (elsewhere) (void)co_await storage->evict_pack(drive->id, info.pack, deadline);
     }
   }
 }

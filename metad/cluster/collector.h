@@ -31,6 +31,7 @@ class Collector {
 
  private:
   Task<void> run();
+  std::vector<DriveInfo> drives_of(PackId pack) const;
   Task<bool> drop_pack(PackId pack, std::uint64_t epoch);
   Task<void> drop_rows(PackId pack);
   Task<bool> drop_rows_on_drives(PackId pack, std::vector<std::uint32_t> rows);

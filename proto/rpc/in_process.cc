@@ -28,6 +28,9 @@ Task<Status> InProcessStorage::seal_pack(DriveId drive, PackId pack, std::uint64
 Task<Status> InProcessStorage::delete_pack(DriveId drive, PackId pack, MonotonicTime deadline) {
   co_return co_await run_on(executor_, [&] { return target_.delete_pack(drive, pack, deadline); });
 }
+Task<Status> InProcessStorage::evict_pack(DriveId drive, PackId pack, MonotonicTime deadline) {
+  co_return co_await run_on(executor_, [&] { return target_.evict_pack(drive, pack, deadline); });
+}
 Task<Status> InProcessStorage::delete_rows(DriveId drive, PackId pack,
                                            std::vector<std::uint32_t> rows,
                                            MonotonicTime deadline) {

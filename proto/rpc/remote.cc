@@ -94,6 +94,13 @@ Task<Status> RemoteStorage::delete_pack(DriveId drive, PackId pack, MonotonicTim
   co_return co_await tell(std::move(message), {}, deadline);
 }
 
+Task<Status> RemoteStorage::evict_pack(DriveId drive, PackId pack, MonotonicTime deadline) {
+  proto::StorageRequest message;
+  message.set_drive(drive.value());
+  message.mutable_evict_pack()->set_pack(pack.value());
+  co_return co_await tell(std::move(message), {}, deadline);
+}
+
 Task<Status> RemoteStorage::delete_rows(DriveId drive, PackId pack, std::vector<std::uint32_t> rows,
                                         MonotonicTime deadline) {
   proto::StorageRequest message;

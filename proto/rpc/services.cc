@@ -75,6 +75,8 @@ Task<Status> run_storage(StorageApi* api, const StorageRequest* request, BufferL
                                         request->seal_pack().epoch(), deadline);
     case StorageRequest::kDeletePack:
       co_return co_await api->delete_pack(drive, PackId(request->delete_pack().pack()), deadline);
+    case StorageRequest::kEvictPack:
+      co_return co_await api->evict_pack(drive, PackId(request->evict_pack().pack()), deadline);
     case StorageRequest::kDeleteRows: {
       const auto& rows = request->delete_rows().rows();
       std::vector<std::uint32_t> list(rows.begin(), rows.end());

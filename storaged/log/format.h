@@ -75,13 +75,14 @@ enum class RecordType : std::uint8_t {
   kDeletePack = 2,
   kDeleteRows = 3,
   kSealPack = 4,
+  kEvictPack = 5,
 };
 
 // One decoded record of a summary.
 struct Record {
   RecordType type = RecordType::kFragment;
   std::uint64_t lsn = 0;           // of its batch; kept in footers
-  FragmentKey key;                 // kDeletePack and kSealPack: the pack only
+  FragmentKey key;                 // kDeletePack, kSealPack, kEvictPack: the pack only
   RowShape shape;                  // fragments
   std::uint32_t payload_page = 0;  // in the segment
   std::uint32_t payload_bytes = 0;
@@ -89,6 +90,7 @@ struct Record {
       0;  // where its batch begins, and how long the summary is: kept in footers,
   std::uint32_t summary_pages = 0;       // so that CRCs and directory can be read from there
   std::uint64_t seal_epoch = 0;          // kSealPack
+  std::uint64_t evict_below_lsn = 0;     // kEvictPack: kills what is older
   std::vector<std::uint32_t> page_crcs;  // fragments; empty in footers
   std::vector<std::uint32_t> rows;       // kDeleteRows
   std::vector<RowObject> directory;      // parity fragments

@@ -132,6 +132,7 @@ void append_record(std::string* summary, const Record& record, bool footer) {
       for (const std::uint32_t row : record.rows) put(summary, row);
       break;
     case RecordType::kSealPack: put(summary, record.seal_epoch); break;
+    case RecordType::kEvictPack: put(summary, record.evict_below_lsn); break;
   }
 }
 
@@ -156,6 +157,7 @@ Result<std::vector<Record>> parse_records(std::string_view bytes, std::uint32_t 
         break;
       }
       case RecordType::kSealPack: record.seal_epoch = in.take<std::uint64_t>(); break;
+      case RecordType::kEvictPack: record.evict_below_lsn = in.take<std::uint64_t>(); break;
       default: parsed = CorruptionError("unknown type");
     }
     if (parsed.ok() && in.failed()) parsed = CorruptionError("cut short");

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
 #include "base/crc32c.h"
 #include "base/log.h"
@@ -186,7 +187,8 @@ Task<Status> Drive::append(Pending* pending, HeadIndex index) {
 }
 
 // Reads the record of a fragment from its batch's summary.
-Task<Result<Record>> Drive::load_record(FragmentKey key, Location location) {
+// All records of the batch that a fragment came in.
+Task<Result<std::vector<Record>>> Drive::load_batch(FragmentKey key, Location location) {
   const SegmentUse use(this, location.segment);
   const Segment& segment = use.segment();
   auto bytes = co_await segment.device->read(std::uint64_t{location.batch_page} * kPageSize,
@@ -197,10 +199,22 @@ Task<Result<Record>> Drive::load_record(FragmentKey key, Location location) {
     co_return CorruptionError(describe(key) + ": its summary is gone: " + view.status().message());
   auto records = parse_summary(bytes->span(), *view);
   if (!records.ok()) co_return records.status().with_context(describe(key));
+  co_return records;
+}
+
+namespace {
+Result<Record> take_record(std::vector<Record>* records, const FragmentKey& key) {
   for (Record& record : *records) {
-    if (record.type == RecordType::kFragment && record.key == key) co_return std::move(record);
+    if (record.type == RecordType::kFragment && record.key == key) return std::move(record);
   }
-  co_return CorruptionError(describe(key) + " is not in the summary that the index names");
+  return CorruptionError(describe(key) + " is not in the summary that the index names");
+}
+}  // namespace
+
+Task<Result<Record>> Drive::load_record(FragmentKey key, Location location) {
+  auto records = co_await load_batch(key, location);
+  if (!records.ok()) co_return records.status();
+  co_return take_record(&*records, key);
 }
 
 Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> Drive::page_crcs(
@@ -238,8 +252,8 @@ Task<Result<Buffer>> Drive::read_fragment(ReadFragmentRequest request) {
   BlockDevice& device = *use.segment().device;
   const std::uint64_t first = round_down(request.offset, kPageSize);
   const std::uint64_t last = round_up(std::uint64_t{request.offset} + request.length, kPageSize);
-  auto bytes = co_await device.read(std::uint64_t{location.payload_page} * kPageSize + first,
-                                    last - first);
+  auto bytes =
+      co_await device.read(std::uint64_t{location.payload_page} * kPageSize + first, last - first);
   Status trouble = bytes.ok() ? OkStatus() : bytes.status();
   if (trouble.ok() && request.verify) {
     auto crcs = co_await page_crcs(request.key, location);
@@ -317,6 +331,19 @@ Task<Status> Drive::delete_pack(PackId pack) {
   co_return written;
 }
 
+// What comes later under the same pack counts again, so this kills by position, not by name.
+Task<Status> Drive::evict_pack(PackId pack) {
+  if (deleted_packs_.contains(pack) || !packs_.contains(pack)) co_return OkStatus();
+  if (!failed_.ok()) co_return failed_;
+  Pending pending;
+  pending.record.type = RecordType::kEvictPack;
+  pending.record.key.pack = pack;
+  pending.record.evict_below_lsn = next_lsn_;
+  const Status written = co_await append(&pending, kSmallHead);
+  if (written.ok()) erase_pack(pack);
+  co_return written;
+}
+
 Task<Status> Drive::delete_rows(PackId pack, std::vector<std::uint32_t> rows) {
   if (deleted_packs_.contains(pack)) co_return OkStatus();
   auto& gone = deleted_rows_[pack];
@@ -353,18 +380,32 @@ Task<Result<std::vector<FragmentInfo>>> Drive::list_fragments(PackId pack, std::
   std::vector<FragmentInfo> infos;
   RowColumn from = static_cast<RowColumn>(first_row) << 8;
   while (infos.size() < limit) {
-    const auto fragments = located(pack, from, limit - infos.size());
+    auto fragments = located(pack, from, limit - infos.size());
     if (fragments.empty()) break;
+    from = row_column(fragments.back().key) + 1;
+    // Batch by batch: a batch holds many rows of a busy pack, and its summary is read once.
+    std::sort(fragments.begin(), fragments.end(), [](const Located& a, const Located& b) {
+      return std::tie(a.location.segment, a.location.batch_page) <
+             std::tie(b.location.segment, b.location.batch_page);
+    });
+    Result<std::vector<Record>> batch = NotFoundError("none is loaded");
+    const Location* loaded = nullptr;
     for (const auto& [key, location] : fragments) {
-      auto record = co_await load_record(key, location);
+      if (loaded == nullptr || loaded->segment != location.segment ||
+          loaded->batch_page != location.batch_page) {
+        batch = co_await load_batch(key, location);
+        loaded = &location;
+      }
+      auto record = batch.ok() ? take_record(&*batch, key) : Result<Record>(batch.status());
       if (record.ok()) {
         infos.push_back({key, record->shape, location.bytes});
       } else {
         note_damage(key, location, record.status());
       }
     }
-    from = row_column(fragments.back().key) + 1;
   }
+  std::sort(infos.begin(), infos.end(),
+            [](const FragmentInfo& a, const FragmentInfo& b) { return a.key < b.key; });
   co_return infos;
 }
 

@@ -52,6 +52,7 @@ class Drive {
   Task<Result<std::vector<RowObject>>> row_directory(FragmentKey key);
   Task<Status> seal_pack(PackId pack, std::uint64_t epoch);
   Task<Status> delete_pack(PackId pack);
+  Task<Status> evict_pack(PackId pack);
   Task<Status> delete_rows(PackId pack, std::vector<std::uint32_t> rows);
   std::vector<PackInfo> list_packs(PackId after, std::uint32_t limit) const;
   Task<Result<std::vector<FragmentInfo>>> list_fragments(PackId pack, std::uint32_t first_row,
@@ -148,6 +149,7 @@ class Drive {
   bool is_deleted(const FragmentKey& key) const;
   Status check_writable(const WriteFragmentRequest& request) const;
   Task<Result<bool>> settled(const WriteFragmentRequest* request, Location location);
+  Task<Result<std::vector<Record>>> load_batch(FragmentKey key, Location location);
   Task<Result<Record>> load_record(FragmentKey key, Location location);
   Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> page_crcs(FragmentKey key,
                                                                             Location location);

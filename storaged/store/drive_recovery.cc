@@ -223,6 +223,7 @@ Task<std::uint32_t> Drive::find_later_batch(Segment& segment, std::uint32_t from
 // All records of all segments, in the order of the log. Deletions first: they kill older and newer
 // alike.
 void Drive::apply_recovered(std::vector<Record> records, std::vector<std::uint32_t> owners) {
+  absl::flat_hash_map<PackId, std::uint64_t> evicted_below;
   for (std::size_t i = 0; i < records.size(); ++i) {
     const Record& record = records[i];
     Segment& segment = *segments_.at(owners[i]);
@@ -232,6 +233,10 @@ void Drive::apply_recovered(std::vector<Record> records, std::vector<std::uint32
       segment.controls.push_back(record);
     }
     if (record.type == RecordType::kDeletePack) deleted_packs_.insert(record.key.pack);
+    if (record.type == RecordType::kEvictPack) {
+      std::uint64_t& below = evicted_below[record.key.pack];
+      below = std::max(below, record.evict_below_lsn);
+    }
     if (record.type == RecordType::kDeleteRows) {
       deleted_rows_[record.key.pack].insert(record.rows.begin(), record.rows.end());
     }
@@ -247,6 +252,8 @@ void Drive::apply_recovered(std::vector<Record> records, std::vector<std::uint32
     }
     if (record.type != RecordType::kFragment) continue;
     if (is_deleted(record.key)) continue;
+    const auto evicted = evicted_below.find(record.key.pack);
+    if (evicted != evicted_below.end() && record.lsn < evicted->second) continue;
     const auto [known, fresh] = newest.try_emplace(record.key, record.lsn);
     if (!fresh && known->second >= record.lsn) continue;
     known->second = record.lsn;

@@ -86,7 +86,8 @@ std::vector<std::string> seeds() {
     }
     storaged::append_record(&bytes, record, footer);
     for (const RecordType type :
-         {RecordType::kDeletePack, RecordType::kDeleteRows, RecordType::kSealPack}) {
+         {RecordType::kDeletePack, RecordType::kDeleteRows, RecordType::kSealPack,
+          RecordType::kEvictPack}) {
       record.type = type;
       record.rows = {1, 2, 3};
       storaged::append_record(&bytes, record, footer);

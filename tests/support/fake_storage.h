@@ -127,6 +127,11 @@ class FakeStorage final : public StorageApi {
     drop_deleted(drives_[drive]);
     co_return OkStatus();
   }
+  Task<Status> evict_pack(DriveId drive, PackId pack, MonotonicTime) override {
+    std::erase_if(drives_[drive].fragments,
+                  [&](const auto& fragment) { return fragment.first.pack == pack; });
+    co_return OkStatus();
+  }
   Task<Status> delete_rows(DriveId drive, PackId pack, std::vector<std::uint32_t> rows,
                            MonotonicTime) override {
     for (const std::uint32_t row : rows) drives_[drive].deleted_rows.insert({pack, row});

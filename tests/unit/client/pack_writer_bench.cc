@@ -39,6 +39,7 @@ class InstantStorage final : public StorageApi {
     co_return OkStatus();
   }
   Task<Status> delete_pack(DriveId, PackId, MonotonicTime) override { co_return OkStatus(); }
+  Task<Status> evict_pack(DriveId, PackId, MonotonicTime) override { co_return OkStatus(); }
   Task<Status> delete_rows(DriveId, PackId, std::vector<std::uint32_t>, MonotonicTime) override {
     co_return OkStatus();
   }

@@ -139,6 +139,9 @@ TEST_F(RemoteTest, ARepairTravelsAsOneAndDamageIsListed) {
   request.repair = true;
   EXPECT_TRUE(wait(remote_->write_fragment(request, in(seconds(10)))).ok());
   EXPECT_TRUE(wait(remote_->damaged_fragments(kDrive, {}, 10, in(seconds(10))))->empty());
+  ASSERT_TRUE(wait(remote_->evict_pack(kDrive, key.pack, in(seconds(10)))).ok());
+  EXPECT_EQ(wait(remote_->row_directory(kDrive, key, in(seconds(10)))).status().code(),
+            StatusCode::kNotFound);
 }
 
 TEST_F(RemoteTest, ErrorsKeepTheirCodeAndText) {

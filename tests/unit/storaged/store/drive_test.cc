@@ -226,6 +226,21 @@ TEST_P(DriveTest, DeletionsSurviveAndFreeTheirSpace) {
   EXPECT_EQ(sync_wait(*loop_, drive_->list_fragments(PackId(2), 0, 3)).value().at(0).key.row, 10U);
 }
 
+TEST_P(DriveTest, AnEvictedPackStaysAwayButMayComeAgain) {
+  for (std::uint32_t row = 0; row < 300; ++row)
+    ASSERT_TRUE(write(PackId(row % 3 + 1), row, 4096, row).ok());
+  ASSERT_TRUE(sync_wait(*loop_, drive_->evict_pack(PackId(1))).ok());
+  ASSERT_TRUE(write(PackId(1), 3, 4096, 77).ok());
+  for (int round = 0; round < 3; ++round) {
+    EXPECT_EQ(read(PackId(1), 0, 0, 1).status().code(), StatusCode::kNotFound);
+    expect_content(PackId(1), 3, 4096, 77);
+    expect_content(PackId(2), 1, 4096, 1);
+    EXPECT_EQ(drive_->list_packs(PackId(0), 1).at(0).fragment_count, 1U);
+    close();
+    ASSERT_TRUE(open().ok());
+  }
+}
+
 TEST_P(DriveTest, ASealedPackRefusesOldLeasesAlsoAfterAReopen) {
   ASSERT_TRUE(write(PackId(7), 0, 4096, 1, 5).ok());
   ASSERT_TRUE(sync_wait(*loop_, drive_->seal_pack(PackId(7), 5)).ok());
