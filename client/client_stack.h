@@ -21,7 +21,8 @@ class ClientStack {
   // kDeadlineExceeded when metad does not answer.
   static Task<Result<std::unique_ptr<ClientStack>>> open(MetadataApi& metadata,
                                                          StorageRouter::Factory storage,
-                                                         Executor& executor, std::string name);
+                                                         Executor& executor, std::string name,
+                                                         PackWriterLimits writer = {});
   // Flushes what is dirty, gives the packs back and ends the session. On the executor.
   Task<Status> close();
 
@@ -30,10 +31,11 @@ class ClientStack {
   MetadataClient& metadata() { return *metadata_; }
   PackWriter& writer() { return *writer_; }
   ExtentReader& reader() { return *reader_; }
+  StorageRouter& router() { return *router_; }
 
  private:
   ClientStack(MetadataApi& metadata, StorageRouter::Factory storage, Executor& executor,
-              std::string name);
+              std::string name, PackWriterLimits writer);
   SeededRandom random_;
   std::unique_ptr<MetadataClient> metadata_;
   std::unique_ptr<StorageRouter> router_;

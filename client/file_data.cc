@@ -134,8 +134,24 @@ Task<Result<BufferList>> PosixStore::read(FileHandlePtr file, std::uint64_t offs
   co_return out;
 }
 
+// Repack may have moved bytes since their extents were asked for, and their old packs may be gone:
+// then they are read where they lie now.
 Task<Result<Buffer>> PosixStore::assemble(FileStatePtr state, std::uint64_t offset,
                                           std::uint64_t length) {
+  for (int attempt = 0;; ++attempt) {
+    if (!state->loaded) CO_RETURN_IF_ERROR(co_await load(state));
+    const ExtentList before = slice_extents(state->extents, offset, offset + length);
+    auto bytes = co_await assemble_once(state, offset, length);
+    if (bytes.ok() || attempt == kMovedAttempts) co_return bytes;
+    state->loaded = false;
+    const Status loaded = co_await load(state);
+    if (!loaded.ok() || slice_extents(state->extents, offset, offset + length) == before)
+      co_return bytes;
+  }
+}
+
+Task<Result<Buffer>> PosixStore::assemble_once(FileStatePtr state, std::uint64_t offset,
+                                               std::uint64_t length) {
   const std::uint64_t end = offset + length;
   if (!state->loaded) CO_RETURN_IF_ERROR(co_await load(state));
   // One moment's view, before anything is waited for: a flush that ends meanwhile does not matter.

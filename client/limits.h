@@ -71,7 +71,13 @@ struct PackWriterLimits {
   std::uint64_t slow_bytes_per_second = 20 << 20;
   int slow_rewrite_cost = 10;
   int slow_rewrite_burst = 100;
+
+  // Its rows give back more space than they take: WriteFragmentRequest::reclaiming.
+  bool reclaiming = false;
 };
+
+// Bytes that repack moved after their extents were asked for are looked for again so often.
+inline constexpr int kMovedAttempts = 3;
 
 struct ExtentReaderLimits {
   // Bytes asked for and not yet answered; beyond it read() waits. Decoding has its own bound of the

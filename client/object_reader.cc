@@ -4,6 +4,7 @@
 #include "base/async/sync.h"
 #include "base/extent_list.h"
 #include "client/object_io.h"
+#include "client/limits.h"
 #include "proto/wire/convert.h"
 
 namespace shoal::client {
@@ -13,9 +14,50 @@ constexpr std::uint64_t kHoleBytes = 1 << 20;  // zeros given at once
 
 using PieceResult = std::shared_ptr<Completion<Result<Buffer>>>;
 
-Task<void> fetch(ExtentReader* reader, Extent extent, std::uint32_t offset, std::uint32_t length,
+// What a body is of, as its pieces need to know it.
+struct Source {
+  MetadataClient* metadata = nullptr;
+  ExtentReader* reader = nullptr;
+  std::uint64_t inode = 0;
+  std::uint64_t data_version = 0;
+};
+
+// Where bytes [from, to) of the file lie now. Errors: kAborted when they are others.
+Task<Result<proto::EntryReply>> ask_extents(Source source, std::uint64_t from, std::uint64_t to) {
+  proto::Query query;
+  query.mutable_get_extents()->set_inode(source.inode);
+  query.mutable_get_extents()->set_offset(from);
+  query.mutable_get_extents()->set_length(to - from);
+  auto reply = co_await source.metadata->query(std::move(query));
+  if (!reply.ok()) co_return reply.status();
+  if (reply->entry().attributes().data_version() != source.data_version)
+    co_return AbortedError("the object changed while it was read");
+  co_return std::move(*reply->mutable_entry());
+}
+
+// Repack may have moved the bytes since the extent was asked for, and their old pack may be gone:
+// then they are read where they lie now.
+Task<Result<Buffer>> read_where_it_is(Source source, Extent extent, std::uint32_t offset,
+                                      std::uint32_t length) {
+  for (int attempt = 0;; ++attempt) {
+    auto bytes = co_await source.reader->read(extent, offset, length);
+    if (bytes.ok() || attempt == kMovedAttempts) co_return bytes;
+    const std::uint64_t from = extent.file_offset + offset;
+    const auto entry = co_await ask_extents(source, from, from + length);
+    if (!entry.ok()) co_return bytes;
+    const auto extents = wire::extents_from_proto(entry->extents());
+    if (!extents.ok() || extents->size() != 1) co_return bytes;
+    const Extent& now = extents->front();
+    if (now.pack == extent.pack && now.row == extent.row) co_return bytes;
+    if (now.file_offset != from || now.length != length) co_return bytes;
+    extent = now;
+    offset = 0;
+  }
+}
+
+Task<void> fetch(Source source, Extent extent, std::uint32_t offset, std::uint32_t length,
                  PieceResult out) {
-  out->set(co_await reader->read(extent, offset, length));
+  out->set(co_await read_where_it_is(source, extent, offset, length));
 }
 
 Task<void> close_file(MetadataClient* metadata, std::uint64_t inode) {
@@ -36,7 +78,7 @@ class Reader final : public ObjectReader {
   Reader(MetadataClient& metadata, ExtentReader& reader, proto::Attributes attributes,
          ByteRange range, ExtentList extents, bool more)
       : metadata_(metadata),
-        reader_(reader),
+        source_{&metadata, &reader, attributes.inode(), attributes.data_version()},
         attributes_(std::move(attributes)),
         at_(range.offset),
         end_(range.offset + range.length),
@@ -63,7 +105,7 @@ class Reader final : public ObjectReader {
       const auto offset = static_cast<std::uint32_t>(at_ - extent.file_offset);
       const auto length = static_cast<std::uint32_t>(end_ - at_);
       at_ = end_;
-      co_return co_await reader_.read(extent, offset, length);
+      co_return co_await read_where_it_is(source_, extent, offset, length);
     }
     CO_RETURN_IF_ERROR(co_await plan());
     if (pieces_.empty()) co_return InternalError("a read that plans nothing");
@@ -95,7 +137,7 @@ class Reader final : public ObjectReader {
         const auto offset = static_cast<std::uint32_t>(planned_ - extent.file_offset);
         const auto length =
             static_cast<std::uint32_t>(std::min(end_, extent.file_end()) - planned_);
-        spawn(fetch(&reader_, extent, offset, length, piece));
+        spawn(fetch(source_, extent, offset, length, piece));
         planned_ += length;
       }
       pieces_.push_back(std::move(piece));
@@ -104,24 +146,17 @@ class Reader final : public ObjectReader {
   }
 
   Task<Status> fetch_extents() {
-    proto::Query query;
-    query.mutable_get_extents()->set_inode(attributes_.inode());
-    query.mutable_get_extents()->set_offset(planned_);
-    query.mutable_get_extents()->set_length(end_ - planned_);
-    auto reply = co_await metadata_.query(std::move(query));
-    if (!reply.ok()) co_return reply.status();
-    if (reply->entry().attributes().data_version() != attributes_.data_version()) {
-      co_return AbortedError("the object changed while it was read");
-    }
-    auto extents = wire::extents_from_proto(reply->entry().extents());
+    const auto entry = co_await ask_extents(source_, planned_, end_);
+    if (!entry.ok()) co_return entry.status();
+    auto extents = wire::extents_from_proto(entry->extents());
     if (!extents.ok()) co_return extents.status();
     extents_.insert(extents_.end(), extents->begin(), extents->end());
-    more_ = reply->entry().more_extents();
+    more_ = entry->more_extents();
     co_return OkStatus();
   }
 
   MetadataClient& metadata_;
-  ExtentReader& reader_;
+  const Source source_;
   const proto::Attributes attributes_;
   std::uint64_t at_;
   const std::uint64_t end_;

@@ -329,6 +329,7 @@ void Writer::send(const std::shared_ptr<RowAttempt>& attempt, std::size_t column
   request.key = FragmentKey{attempt->pack->id, attempt->row, static_cast<std::uint8_t>(column)};
   request.shape = row.shape;
   request.shape.lease_epoch = attempt->pack->epoch;
+  request.reclaiming = limits_.reclaiming;
   request.payload = row.columns[column].payload;
   request.page_crcs = row.columns[column].page_crcs;
   if (column >= row.shape.code.k) request.directory = row.directory;

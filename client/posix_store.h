@@ -108,6 +108,8 @@ class PosixStore final : public PosixApi {
   Task<void> write_out(FileStatePtr state);
   void note_dirty(std::uint64_t before, std::uint64_t after);
   Task<Result<Buffer>> assemble(FileStatePtr state, std::uint64_t offset, std::uint64_t length);
+  Task<Result<Buffer>> assemble_once(FileStatePtr state, std::uint64_t offset,
+                                     std::uint64_t length);
 
   MetadataClient& metadata_;
   PackWriter& writer_;

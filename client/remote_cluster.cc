@@ -22,12 +22,13 @@ StorageRouter::Factory RemoteCluster::storage_factory() {
 }
 
 Status run_client(std::string loop_name, const std::string& metad_address, const std::string& name,
-                  const std::function<Status(EventLoop& loop, ClientStack& stack)>& work) {
+                  const std::function<Status(EventLoop& loop, ClientStack& stack)>& work,
+                  PackWriterLimits writer) {
   ASSIGN_OR_RETURN(const auto loop, EventLoop::create(std::move(loop_name)));
   loop->start();
   RemoteCluster cluster(*loop, metad_address, name);
   auto opened = sync_wait(
-      *loop, ClientStack::open(cluster.metadata(), cluster.storage_factory(), *loop, name));
+      *loop, ClientStack::open(cluster.metadata(), cluster.storage_factory(), *loop, name, writer));
   Status status = opened.status();
   if (opened.ok()) {
     status = work(*loop, **opened);

@@ -36,6 +36,7 @@ class RemoteCluster {
 // metad as `name`, runs `work` on the calling thread and closes everything. Errors: those of
 // ClientStack::open, of `work` and of closing.
 Status run_client(std::string loop_name, const std::string& metad_address, const std::string& name,
-                  const std::function<Status(EventLoop& loop, ClientStack& stack)>& work);
+                  const std::function<Status(EventLoop& loop, ClientStack& stack)>& work,
+                  PackWriterLimits writer = {});
 
 }  // namespace shoal::client

@@ -28,6 +28,10 @@ inline constexpr std::chrono::seconds kMonitorDeadline{3};
 // lost.
 inline constexpr std::chrono::seconds kDownAfter{10};
 inline constexpr std::chrono::seconds kOutAfter{15 * 60};
+// One page of ListReferences: extents in it, inodes and extents looked at for it, packs asked for.
+inline constexpr std::size_t kMaxReferencesPerPage = 8192;
+inline constexpr std::uint64_t kMaxScannedPerPage = 32 * 1024;
+inline constexpr std::size_t kMaxPacksPerReferenceQuery = 1024;
 // How often the collector looks, and how many packs it drops in one round.
 inline constexpr std::chrono::seconds kCollectInterval{5};
 inline constexpr std::uint32_t kCollectPacksPerRound = 256;

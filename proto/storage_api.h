@@ -43,6 +43,9 @@ struct WriteFragmentRequest {
   // Restored from the row's other columns: taken although the pack is sealed, and in the place of a
   // fragment of the same key that does not verify or is another one.
   bool repair = false;
+  // Written so that more space is given back than it takes: may use what a full drive keeps for
+  // that.
+  bool reclaiming = false;
 };
 
 struct ReadFragmentRequest {
@@ -92,6 +95,12 @@ struct DriveStatus {
   std::uint64_t damaged_unlisted = 0;   // found since start, but the list was full
   // Log segments of which a part cannot be read any more: what was in it is missing from the index.
   std::uint64_t damaged_segments = 0;
+  std::uint64_t payload_bytes_written = 0;  // of fragments that clients sent, since start
+  std::uint64_t device_bytes_written = 0;   // all of the log, since start
+  std::uint64_t cleaned_bytes = 0;          // of fragments copied by the cleaner, since start
+  std::uint64_t segment_bytes = 0;          // of one segment
+  std::uint64_t segment_count = 0;          // that were made
+  std::uint64_t free_segment_count = 0;     // of these; all others hold or may take fragments
 };
 
 class StorageApi {

@@ -19,10 +19,18 @@ inline constexpr std::uint64_t kMaxQueuedBytes = 64ULL << 20;
 // Free segments that only the cleaner and deletions may use: the larger of the two.
 inline constexpr std::uint32_t kReservedSegments = 2;
 inline constexpr std::uint32_t kReservedPerMille = 20;
+// More free segments that only writes which give space back (repack) may use: the larger of the
+// two.
+inline constexpr std::uint32_t kReclaimSegments = 2;
+inline constexpr std::uint32_t kReclaimPerMille = 10;
 // The cleaner starts below this share of free segments and takes segments that are at most this
 // full.
 inline constexpr std::uint32_t kCleanBelowPerMille = 100;
 inline constexpr std::uint32_t kCleanLivePerMille = 800;
+// What it copies at once, and how many fragments of such a batch share a page of its summary.
+inline constexpr std::uint64_t kCleanBytesAtOnce = 2 << 20;
+inline constexpr std::size_t kCleanFragmentsAtOnce = 64;
+inline constexpr std::uint32_t kFragmentsPerSummaryPage = 16;
 // How often directories that were taken away, or came back, are looked for.
 inline constexpr std::chrono::seconds kDriveWatchInterval{2};
 // Fragments whose page CRCs are kept after a verified read.

@@ -39,6 +39,7 @@ Result<std::unique_ptr<AllInOne>> AllInOne::start(const ClusterDirectory& direct
   cluster->data_path_ = directory.path();
   cluster->options_ = options;
   Status started = cluster->start_store(directory, config);
+  if (started.ok() && options.repack_bytes_per_second > 0) started = cluster->start_worker(options);
   if (started.ok() && !options.s3_address.empty()) started = cluster->start_s3(directory, options);
   if (started.ok() && !options.mount_point.empty()) started = cluster->mount(options.mount_point);
   if (started.ok()) return cluster;
@@ -101,13 +102,26 @@ Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterCon
   return OkStatus();
 }
 
-Result<std::unique_ptr<client::ClientStack>> AllInOne::open_client(EventLoop& loop,
-                                                                   std::string name) {
+Result<std::unique_ptr<client::ClientStack>> AllInOne::open_client(
+    EventLoop& loop, std::string name, client::PackWriterLimits writer) {
   return sync_wait(
       loop, client::ClientStack::open(
                 *metadata_api_,
                 [this](const DriveInfo&) -> Result<StorageApi*> { return storage_api_.get(); },
-                loop, std::move(name)));
+                loop, std::move(name), writer));
+}
+
+Status AllInOne::start_worker(const ClusterOptions& options) {
+  ASSIGN_OR_RETURN(worker_loop_, EventLoop::create("shoal-worker"));
+  worker_loop_->start();
+  const std::string name = "worker local";
+  ASSIGN_OR_RETURN(worker_client_,
+                   open_client(*worker_loop_, name, client::worker_writer_limits()));
+  client::WorkerOptions work;
+  work.repack.bytes_per_second = options.repack_bytes_per_second;
+  worker_ = client::make_worker(*worker_client_, *worker_loop_, name, work);
+  worker_loop_->post([this] { worker_->start(); });
+  return OkStatus();
 }
 
 Status AllInOne::start_s3(const ClusterDirectory& directory, const ClusterOptions& options) {
@@ -178,6 +192,15 @@ Status AllInOne::stop() {
     for (const auto& mount : mounts_) keep(end(mount.get()), "unmounting");
     mounts_.clear();
   }
+  if (worker_ != nullptr) sync_wait(*worker_loop_, worker_->stop());
+  if (worker_client_ != nullptr)
+    keep(sync_wait(*worker_loop_, worker_client_->close()), "closing the worker's client");
+  if (worker_loop_ != nullptr) {
+    worker_loop_->stop();
+    worker_loop_->join();
+  }
+  worker_.reset();
+  worker_client_.reset();
   if (s3_ != nullptr) sync_wait(*s3_loop_, s3_->stop());
   if (s3_client_ != nullptr)
     keep(sync_wait(*s3_loop_, s3_client_->close()), "closing the S3 server's client");

@@ -1,5 +1,5 @@
-// AllInOne: a whole cluster in this process. Drives and metadata share one loop, the mount has one,
-// each S3 loop has its own client; calls between loops go through queues instead of gRPC.
+// AllInOne: a whole cluster in this process. Drives and metadata share one loop, a mount has one,
+// the S3 server and the worker have theirs, each with a client of its own; calls between loops go through queues instead of gRPC.
 #pragma once
 
 #include <atomic>
@@ -10,7 +10,7 @@
 
 #include "base/io/event_loop.h"
 #include "base/io/uring_device.h"
-#include "client/client_stack.h"
+#include "client/background/make_worker.h"
 #include "fuse/session.h"
 #include "metad/cluster/collector.h"
 #include "metad/cluster/monitor.h"
@@ -39,12 +39,14 @@ class AllInOne final : public Cluster {
                 AdminOutput* output) override;
   RunningCluster running() const override;
   // A client of its own on `loop`; it is closed before this cluster is stopped.
-  Result<std::unique_ptr<client::ClientStack>> open_client(EventLoop& loop, std::string name);
+  Result<std::unique_ptr<client::ClientStack>> open_client(EventLoop& loop, std::string name,
+                                                           client::PackWriterLimits writer = {});
 
  private:
   AllInOne() = default;
   Status start_store(const ClusterDirectory& directory, const ClusterConfig& config);
   Status start_s3(const ClusterDirectory& directory, const ClusterOptions& options);
+  Status start_worker(const ClusterOptions& options);
 
   bool stopped_ = false;
   std::string data_path_;
@@ -74,6 +76,10 @@ class AllInOne final : public Cluster {
   std::unique_ptr<client::ClientStack> s3_client_;
   s3compat::Credentials credentials_;
   std::unique_ptr<s3compat::S3Server> s3_;
+
+  std::unique_ptr<EventLoop> worker_loop_;
+  std::unique_ptr<client::ClientStack> worker_client_;
+  std::unique_ptr<client::Worker> worker_;
 };
 
 }  // namespace shoal::tools

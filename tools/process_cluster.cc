@@ -99,6 +99,8 @@ Status ProcessCluster::start_all(const ClusterConfig& config, const ClusterOptio
   RETURN_IF_ERROR(start_storage(config));
   RETURN_IF_ERROR(start_metad(config, options));
   remote_ = std::make_unique<client::RemoteCluster>(*loop_, metad_address_, "shoal up");
+  if (options.repack_bytes_per_second > 0)
+    RETURN_IF_ERROR(start_worker(options.repack_bytes_per_second));
   if (!options.s3_address.empty()) RETURN_IF_ERROR(start_s3(options.s3_address));
   if (!options.mount_point.empty()) RETURN_IF_ERROR(mount(options.mount_point));
   return OkStatus();
@@ -176,6 +178,13 @@ Status ProcessCluster::start_s3(const std::string& address) {
   return sync_wait(*loop_, supervisor_->start(std::move(spec)));
 }
 
+Status ProcessCluster::start_worker(std::uint64_t repack_bytes_per_second) {
+  const std::string text = "metad = " + metad_address_ +
+                           "\nrepack-rate = " + std::to_string(repack_bytes_per_second) + "\n";
+  ASSIGN_OR_RETURN(DaemonSpec spec, make_spec("worker", "shoal-worker", text));
+  return sync_wait(*loop_, supervisor_->start(std::move(spec)));
+}
+
 Status ProcessCluster::mount(const std::string& mount_point) {
   ASSIGN_OR_RETURN(DaemonSpec spec, make_spec("fuse-" + std::to_string(next_mount_), "shoal-fuse",
                                               "metad = " + metad_address_ + "\n", {mount_point}));
@@ -202,7 +211,7 @@ Status ProcessCluster::stop() {
   if (supervisor_ != nullptr) {
     if (remote_ != nullptr) sync_wait(*loop_, remote_->close());
     // Clients first, so that they can flush and say good-bye.
-    for (const char* prefix : {"fuse", "s3", "metad", "storaged"}) {
+    for (const char* prefix : {"worker", "fuse", "s3", "metad", "storaged"}) {
       const Status stopped = stop_all(prefix);
       if (first.ok()) first = stopped;
     }

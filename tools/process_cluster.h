@@ -1,5 +1,5 @@
 // ProcessCluster: a whole cluster on this machine, every daemon its own process: one shoal-storaged
-// for each drive, shoal-metad, shoal-s3 and shoal-fuse, which talk gRPC over loopback. The
+// for each drive, shoal-metad, shoal-worker, shoal-s3 and shoal-fuse, which talk gRPC over loopback. The
 // configuration of each is written to DIR/run, and so is its log.
 #pragma once
 
@@ -36,6 +36,7 @@ class ProcessCluster final : public Cluster {
   Status start_storage(const ClusterConfig& config);
   Status start_metad(const ClusterConfig& config, const ClusterOptions& options);
   Status start_s3(const std::string& address);
+  Status start_worker(std::uint64_t repack_bytes_per_second);
   // With a configuration file of these lines, and words after it.
   std::string spec_path(const std::string& name) const;
   Result<DaemonSpec> make_spec(const std::string& name, const std::string& program,

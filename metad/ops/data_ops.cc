@@ -15,6 +15,10 @@ void drop_object_tag(Inode& inode, const Context& context) {
   if (inode.object.empty()) return;
   proto::ObjectMeta object;
   object.ParseFromString(inode.object);
+  if (object.last_modified_ns() == 0) {
+    inode.object.clear();  // a tag that swap_ops.cc kept, and nothing of S3
+    return;
+  }
   object.clear_etag();
   object.clear_checksums();
   object.clear_part_count();
@@ -133,28 +137,6 @@ Status clone_range(State& state, const proto::CloneRange& op, const Context& con
   target->size = std::max(target->size, op.target_offset() + length);
   new_version(state, *target, context, 0);
   *reply->mutable_file()->mutable_attributes() = state.attributes_of(*target);
-  return OkStatus();
-}
-
-Status swap_extents(State& state, const proto::SwapExtents& op, const Context& context) {
-  ASSIGN_OR_RETURN(Inode * inode, need_regular(state, op.inode()));
-  ASSIGN_OR_RETURN(const ExtentList from, extents_from_proto(op.from()));
-  ASSIGN_OR_RETURN(const ExtentList to, extents_from_proto(op.to()));
-  RETURN_IF_ERROR(state.check_extents(to, context));
-  if (from.size() != to.size())
-    return InvalidArgumentError("as many new extents as old ones are needed");
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    if (from[i].file_offset != to[i].file_offset || from[i].length != to[i].length) {
-      return InvalidArgumentError("an extent may only be exchanged for one of the same range");
-    }
-  }
-  for (std::size_t i = 0; i < from.size(); ++i) {
-    const ExtentList there = slice_extents(inode->extents, from[i].file_offset, from[i].file_end());
-    if (there.size() != 1 || !(there[0] == from[i])) continue;  // written over meanwhile
-    state.account({to[i]}, true);
-    insert_extent(&inode->extents, to[i], state.releaser());
-  }
-  state.touch(*inode);
   return OkStatus();
 }
 

@@ -28,9 +28,13 @@ Status commit_data(State& state, const proto::CommitData& op, const Context& con
                    proto::CommandReply* reply);
 Status clone_range(State& state, const proto::CloneRange& op, const Context& context,
                    proto::CommandReply* reply);
-Status swap_extents(State& state, const proto::SwapExtents& op, const Context& context);
 Status set_xattr(State& state, const proto::SetXattr& op, const Context& context);
 Status remove_xattr(State& state, const proto::RemoveXattr& op, const Context& context);
+
+// swap_ops.cc
+Status swap_extents(State& state, const proto::SwapExtents& op, const Context& context);
+Status swap_references(State& state, const proto::SwapReferences& op, const Context& context,
+                       proto::CommandReply* reply);
 
 // session_ops.cc
 Status open_session(State& state, const proto::OpenSession& op, proto::CommandReply* reply);
@@ -80,6 +84,10 @@ Status list_parts(State& state, const proto::ListParts& op, proto::ListPartsRepl
 Status list_objects(State& state, const proto::ListObjects& op, proto::ListObjectsReply* reply);
 // Whether the bucket holds any object.
 bool has_objects(State& state, Inode& bucket);
+
+// reference_queries.cc
+Status list_references(const State& state, const proto::ListReferences& op,
+                       proto::ListReferencesReply* reply);
 
 // queries.cc
 void answer_query(State& state, const proto::Query& query, proto::QueryReply* reply);

@@ -214,6 +214,9 @@ void answer_query(State& state, const proto::Query& query, proto::QueryReply* re
     case proto::Query::kListPacks:
       list_packs(state, query.list_packs(), reply->mutable_list_packs());
       break;
+    case proto::Query::kListReferences:
+      status = list_references(state, query.list_references(), reply->mutable_list_references());
+      break;
     case proto::Query::kListBuckets: list_buckets(state, reply->mutable_buckets()); break;
     case proto::Query::kGetBucket:
       status = get_bucket(state, query.get_bucket(), reply->mutable_bucket());

@@ -4,6 +4,25 @@
 #include "proto/wire/convert.h"
 
 namespace shoal::metad {
+namespace {
+
+// Of data that a client put into a command.
+std::uint64_t data_bytes(const proto::Command& command) {
+  const auto sum = [](const auto& extents) {
+    std::uint64_t bytes = 0;
+    for (const proto::ExtentProto& extent : extents) bytes += extent.length();
+    return bytes;
+  };
+  switch (command.op_case()) {
+    case proto::Command::kCommitData: return sum(command.commit_data().extents());
+    case proto::Command::kPutObject: return sum(command.put_object().extents());
+    case proto::Command::kPutPart: return sum(command.put_part().extents());
+    default: return 0;
+  }
+}
+
+}  // namespace
+
 Task<Result<std::unique_ptr<MetadataServer>>> MetadataServer::open(
     BlockDirectory& journal_directory, BlockingPool& pool, MetadataOptions options) {
   std::unique_ptr<MetadataServer> server(new MetadataServer(pool, std::move(options)));
@@ -151,6 +170,8 @@ void MetadataServer::apply_batch(const std::vector<Pending*>& batch) {
   for (Pending* pending : batch) {
     proto::CommandReply reply = machine_->apply(pending->command, next_position_++);
     ++command_count_;
+    if (reply.status().code() == 0) client_bytes_ += data_bytes(pending->command);
+    repacked_bytes_ += reply.swap_references().exchanged_bytes();
     if (reply.has_open_session()) {
       const auto lease =
           std::chrono::duration_cast<std::chrono::milliseconds>(options_.session_lease);
@@ -216,6 +237,15 @@ Task<Result<proto::QueryReply>> MetadataServer::query(proto::Query query, Monoto
     seen->second = Executor::current()->now();
   }
   proto::QueryReply reply;
+  if (query.has_report_worker()) {
+    if (query.session() == 0) {
+      wire::status_to_proto(InvalidArgumentError("a worker's report needs its session"),
+                            reply.mutable_status());
+    } else {
+      workers_[query.session()] = std::move(*query.mutable_report_worker()->mutable_report());
+    }
+    co_return reply;
+  }
   machine_->query(query, &reply);
   reply.set_map_epoch(machine_->cluster_map().epoch);
   if (query.has_open_file() && reaping_ && reply.status().code() == 0)
@@ -227,6 +257,12 @@ Task<Result<proto::QueryReply>> MetadataServer::query(proto::Query query, Monoto
     status->set_command_count(command_count_);
     status->set_journal_flush_count(journal_->flush_count());
     status->set_checkpoint_ns(checkpoint_ns_);
+    status->set_client_bytes(client_bytes_);
+    status->set_repacked_bytes(repacked_bytes_);
+    for (const auto& session : status->sessions()) {
+      const auto worker = workers_.find(session.session());
+      if (worker != workers_.end()) *status->add_workers() = worker->second;
+    }
     for (auto& session : *status->mutable_sessions()) {
       const auto idle = Executor::current()->now() - last_seen_[session.session()];
       session.set_idle_ms(static_cast<std::uint64_t>(idle / std::chrono::milliseconds(1)));
@@ -286,6 +322,7 @@ Task<void> MetadataServer::watch_sessions() {
     absl::flat_hash_map<std::uint64_t, MonotonicTime> kept;
     for (const SessionId id : machine_->sessions()) kept[id.value()] = last_seen_[id.value()];
     last_seen_ = std::move(kept);
+    absl::erase_if(workers_, [&](const auto& entry) { return !last_seen_.contains(entry.first); });
   }
 }
 

@@ -91,6 +91,9 @@ class MetadataServer final : public MetadataApi {
   std::uint64_t checkpoint_position_ = 0;
   std::uint64_t checkpoint_ns_ = 0;
   std::uint64_t command_count_ = 0;
+  std::uint64_t client_bytes_ = 0;
+  std::uint64_t repacked_bytes_ = 0;
+  absl::flat_hash_map<std::uint64_t, proto::WorkerReport> workers_;  // by session
   TimerId session_timer_;
   Signal wake_watcher_;
   TaskScope background_;

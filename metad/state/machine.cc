@@ -155,6 +155,8 @@ Status Machine::run_file(const proto::Command& command, const Context& context,
     case proto::Command::kCloneRange:
       return clone_range(state_, command.clone_range(), context, reply);
     case proto::Command::kSwapExtents: return swap_extents(state_, command.swap_extents(), context);
+    case proto::Command::kSwapReferences:
+      return swap_references(state_, command.swap_references(), context, reply);
     default: return run_object(command, context, reply);
   }
 }

@@ -79,6 +79,26 @@ Inode* State::find(std::uint64_t id) {
   return found == shard.end() ? nullptr : found->second.get();
 }
 
+std::uint64_t State::for_each_inode(std::size_t shard, std::uint64_t from, std::size_t limit,
+                                    const std::function<bool(const Inode&)>& visit) const {
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, inode] : inodes[shard]) {
+    if (id >= from) ids.push_back(id);
+  }
+  std::uint64_t next = 0;
+  if (ids.size() > limit) {
+    const auto end = ids.begin() + static_cast<std::ptrdiff_t>(limit);
+    std::nth_element(ids.begin(), end, ids.end());
+    next = *end;
+    ids.erase(end, ids.end());
+  }
+  std::sort(ids.begin(), ids.end());
+  for (const std::uint64_t id : ids) {
+    if (!visit(*inodes[shard].at(id))) return 0;
+  }
+  return next;
+}
+
 Result<Inode*> State::need(std::uint64_t id) {
   Inode* inode = find(id);
   if (inode == nullptr) return StaleHandleError("inode " + std::to_string(id) + " does not exist");

@@ -8,6 +8,7 @@
 #include <absl/container/flat_hash_set.h>
 
 #include <array>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -79,6 +80,11 @@ class State {
   // --- inodes
   Inode* find(std::uint64_t id);
   const Inode* find(std::uint64_t id) const { return const_cast<State*>(this)->find(id); }
+  // Visits inodes of one shard with an id of at least `from`, ascending, at most `limit` of them,
+  // until `visit` returns false. Returns the id of the first one not visited; 0: there is none, or
+  // `visit` ended it.
+  std::uint64_t for_each_inode(std::size_t shard, std::uint64_t from, std::size_t limit,
+                               const std::function<bool(const Inode&)>& visit) const;
   // Errors: kStaleHandle, kNotDirectory.
   Result<Inode*> need(std::uint64_t id);
   Result<Inode*> need_directory(std::uint64_t id);

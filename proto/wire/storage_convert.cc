@@ -69,6 +69,7 @@ Result<WriteFragmentRequest> write_fragment_from_proto(DriveId drive,
   ASSIGN_OR_RETURN(request.shape, row_shape_from_proto(from.shape()));
   if (column >= request.shape.code.width())
     return InvalidArgumentError("column " + std::to_string(column) + " is not in its row's shape");
+  request.reclaiming = from.reclaiming();
   request.page_crcs.assign(from.page_crcs().begin(), from.page_crcs().end());
   ASSIGN_OR_RETURN(request.directory, objects_from_proto(from.directory()));
   request.repair = from.repair();
@@ -80,6 +81,7 @@ void write_fragment_to_proto(const WriteFragmentRequest& from, proto::WriteFragm
   to->set_row(from.key.row);
   to->set_column(from.key.column);
   row_shape_to_proto(from.shape, to->mutable_shape());
+  to->set_reclaiming(from.reclaiming);
   to->mutable_page_crcs()->Add(from.page_crcs.begin(), from.page_crcs.end());
   objects_to_proto(from.directory, to->mutable_directory());
   to->set_repair(from.repair);
@@ -207,6 +209,12 @@ std::vector<DriveStatus> drives_from_proto(const proto::StorageReply& from) {
     drive.damaged_fragments = one.damaged_fragments();
     drive.damaged_unlisted = one.damaged_unlisted();
     drive.damaged_segments = one.damaged_segments();
+    drive.payload_bytes_written = one.payload_bytes_written();
+    drive.device_bytes_written = one.device_bytes_written();
+    drive.segment_bytes = one.segment_bytes();
+    drive.segment_count = one.segment_count();
+    drive.free_segment_count = one.free_segment_count();
+    drive.cleaned_bytes = one.cleaned_bytes();
     drives.push_back(std::move(drive));
   }
   return drives;
@@ -231,6 +239,12 @@ void drives_to_proto(const std::vector<DriveStatus>& from, proto::StorageReply* 
     out->set_damaged_fragments(drive.damaged_fragments);
     out->set_damaged_unlisted(drive.damaged_unlisted);
     out->set_damaged_segments(drive.damaged_segments);
+    out->set_payload_bytes_written(drive.payload_bytes_written);
+    out->set_device_bytes_written(drive.device_bytes_written);
+    out->set_segment_bytes(drive.segment_bytes);
+    out->set_segment_count(drive.segment_count);
+    out->set_free_segment_count(drive.free_segment_count);
+    out->set_cleaned_bytes(drive.cleaned_bytes);
   }
 }
 

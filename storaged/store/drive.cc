@@ -142,7 +142,7 @@ Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
     if (*settled_by_this) co_return OkStatus();
     CO_RETURN_IF_ERROR(check_writable(request));  // it may have been deleted meanwhile
   }
-  if (allocatable_segments() <= reserved_segments()) {
+  if (allocatable_segments() <= kept_segments(request.reclaiming)) {
     maybe_clean();
     co_return NoSpaceError("drive " + options_.identity.drive.to_string() + " is full");
   }
@@ -158,7 +158,10 @@ Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
   const Status written =
       co_await append(&pending, size >= kLargeFragmentBytes ? kLargeHead : kSmallHead);
   queued_bytes_.release(size);
-  if (written.ok()) ++write_count_;
+  if (written.ok()) {
+    ++write_count_;
+    payload_bytes_written_ += size;
+  }
   co_return written;
 }
 
@@ -328,6 +331,7 @@ Task<Status> Drive::delete_pack(PackId pack) {
   pending.record.key.pack = pack;
   const Status written = co_await append(&pending, kSmallHead);
   if (written.ok()) erase_pack(pack);
+  maybe_clean();
   co_return written;
 }
 
@@ -357,6 +361,7 @@ Task<Status> Drive::delete_rows(PackId pack, std::vector<std::uint32_t> rows) {
   pending.record.rows = rows;
   const Status written = co_await append(&pending, kSmallHead);
   if (written.ok()) erase_rows(pack, rows);
+  maybe_clean();
   co_return written;
 }
 
@@ -415,7 +420,7 @@ DriveStatus Drive::status() const {
   status.uuid = options_.identity.drive_uuid;
   status.path = directory_->path();
   const std::uint32_t free = allocatable_segments();
-  const std::uint32_t reserved = reserved_segments();
+  const std::uint32_t reserved = kept_segments(/*reclaiming=*/false);
   status.state = !failed_.ok() ? "failed: " + failed_.message() : free <= reserved ? "full" : "up";
   status.capacity_bytes = std::uint64_t{max_segments()} * options_.segment_bytes;
   status.used_bytes = used_bytes_;
@@ -433,6 +438,15 @@ DriveStatus Drive::status() const {
   status.read_count = read_count_;
   status.damaged_fragments = damage_.size();
   status.damaged_unlisted = damage_.unlisted();
+  status.payload_bytes_written = payload_bytes_written_;
+  status.device_bytes_written = device_bytes_written_;
+  status.cleaned_bytes = cleaned_bytes_;
+  status.segment_bytes = options_.segment_bytes;
+  status.segment_count = segments_.size();
+  status.free_segment_count = static_cast<std::uint64_t>(
+      std::count_if(segments_.begin(), segments_.end(), [](const auto& entry) {
+        return entry.second->state == SegmentState::kFree;
+      }));
   return status;
 }
 

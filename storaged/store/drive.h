@@ -181,6 +181,7 @@ class Drive {
   std::uint32_t max_segments() const;
   std::uint32_t allocatable_segments() const;
   std::uint32_t reserved_segments() const;
+  std::uint32_t kept_segments(bool reclaiming) const;
   void maybe_recycle(std::uint32_t segment);
   Task<void> recycle(SegmentPtr segment);
   bool control_needed(const Record& control, const Segment& holder) const;
@@ -233,6 +234,9 @@ class Drive {
   std::uint64_t write_count_ = 0;
   std::uint64_t read_count_ = 0;
   std::uint64_t closed_flushes_ = 0;
+  std::uint64_t payload_bytes_written_ = 0;
+  std::uint64_t device_bytes_written_ = 0;
+  std::uint64_t cleaned_bytes_ = 0;
 };
 
 }  // namespace shoal::storaged

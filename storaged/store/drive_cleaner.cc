@@ -37,6 +37,13 @@ std::uint32_t Drive::reserved_segments() const {
   return std::max(kReservedSegments, max_segments() * kReservedPerMille / 1000);
 }
 
+// What a write has to leave free.
+std::uint32_t Drive::kept_segments(bool reclaiming) const {
+  const std::uint32_t kept = reserved_segments();
+  if (reclaiming) return kept;
+  return kept + std::max(kReclaimSegments, max_segments() * kReclaimPerMille / 1000);
+}
+
 void Drive::maybe_recycle(std::uint32_t id) {
   const auto found = segments_.find(id);
   if (found == segments_.end() || closing_) return;
@@ -81,10 +88,10 @@ Task<void> Drive::recycle(SegmentPtr segment) {
   segment->written = segment->written || segment->next_page + 1 >= segment->page_count();
 }
 
-// Also when a small drive has only its reserve left, which no write may use.
+// Whether the cleaner is to work: before clients are refused, however small the drive.
 bool Drive::is_short_of_space() const {
-  const std::uint32_t free = allocatable_segments();
-  return free <= reserved_segments() || free * 1000 < max_segments() * kCleanBelowPerMille;
+  const std::uint32_t share = max_segments() * kCleanBelowPerMille / 1000;
+  return allocatable_segments() < std::max(share, kept_segments(/*reclaiming=*/false) + 2);
 }
 
 void Drive::maybe_clean() {
@@ -94,13 +101,20 @@ void Drive::maybe_clean() {
   background_.spawn(clean());
 }
 
+// The segment that gives back the most. What its copies will take counts, their share of summaries
+// too: a segment of small fragments with a summary each is worth copying even when all of it lives,
+// and its copies are not.
 Drive::SegmentPtr Drive::pick_victim() const {
   SegmentPtr best;
+  std::uint64_t best_pages = 0;
   for (const auto& [id, segment] : segments_) {
     if (segment->state != SegmentState::kSealed || segment->immovable) continue;
-    if (segment->live_pages * 1000 > std::uint64_t{segment->page_count()} * kCleanLivePerMille)
-      continue;
-    if (best == nullptr || segment->live_pages < best->live_pages) best = segment;
+    const std::uint64_t pages =
+        segment->live_pages + segment->live_fragments / kFragmentsPerSummaryPage;
+    if (pages * 1000 > std::uint64_t{segment->page_count()} * kCleanLivePerMille) continue;
+    if (best != nullptr && pages >= best_pages) continue;
+    best = segment;
+    best_pages = pages;
   }
   return best;
 }
@@ -118,20 +132,30 @@ Task<void> Drive::clean() {
   cleaning_ = false;
 }
 
-// Copies what lives; publish() drops the original from the index when the copy is durable. What is
-// damaged stays, until repair replaces it or it is deleted.
+// Copies what lives; publish() drops the original from the index when the copy is durable. Several
+// at once, so that the copies share summaries and flushes. What is damaged stays, until repair
+// replaces it or it is deleted.
 Task<Status> Drive::clean_segment(SegmentPtr segment) {
   std::vector<Located> live;
   for (const auto& [pack, count] : segment->packs) {
     for (const Located& one : located(pack, 0, std::numeric_limits<std::size_t>::max()))
       if (one.location.segment == segment->id) live.push_back(one);
   }
-  for (const auto& [key, location] : live) {
-    const Status copied = co_await relocate(key, location);
-    if (copied.code() == StatusCode::kCorruption) {
-      segment->immovable = true;
-    } else if (!copied.ok()) {
-      co_return copied;
+  for (std::size_t at = 0; at < live.size() && !closing_;) {
+    std::vector<Task<Status>> copies;
+    std::uint64_t bytes = 0;
+    for (; at < live.size() && bytes < kCleanBytesAtOnce && copies.size() < kCleanFragmentsAtOnce;
+         ++at) {
+      bytes += live[at].location.bytes;
+      copies.push_back(relocate(live[at].key, live[at].location));
+    }
+    const std::vector<Status> copied = co_await when_all(std::move(copies));
+    for (const Status& status : copied) {
+      if (status.code() == StatusCode::kCorruption) {
+        segment->immovable = true;
+      } else if (!status.ok()) {
+        co_return status;
+      }
     }
   }
   maybe_recycle(segment->id);
@@ -161,8 +185,10 @@ Task<Status> Drive::relocate(FragmentKey key, Location location) {
   Pending pending;
   pending.record = std::move(*record);
   pending.payload.push_back(std::move(*payload));
-  co_return co_await append(&pending,
-                            location.bytes >= kLargeFragmentBytes ? kLargeHead : kSmallHead);
+  CO_RETURN_IF_ERROR(co_await append(
+      &pending, location.bytes >= kLargeFragmentBytes ? kLargeHead : kSmallHead));
+  cleaned_bytes_ += location.bytes;
+  co_return OkStatus();
 }
 
 }  // namespace shoal::storaged

@@ -143,6 +143,7 @@ Task<Status> Drive::write_batch(Head* head, std::vector<Pending*> batch) {
   const Status written = co_await segment.device->write(std::uint64_t{batch_page} * kPageSize,
                                                         std::move(pieces), WriteMode::kDurable);
   if (!written.ok()) co_return written;
+  device_bytes_written_ += std::uint64_t{page - batch_page} * kPageSize;
   segment.next_page = page;
   segment.previous_crc = header.crc;
   segment.last_lsn = header.lsn;
@@ -298,10 +299,12 @@ Task<Status> Drive::write_footer(Segment& segment) {
   }
   Buffer page = Buffer::zeros(kPageSize);
   std::memcpy(page.mutable_data(), &trailer, sizeof trailer);
+  const std::size_t summary_bytes = summary.size();
   BufferList footer;
   footer.push_back(std::move(summary));
   CO_RETURN_IF_ERROR(co_await segment.device->write(std::uint64_t{trailer.footer_page} * kPageSize,
                                                     std::move(footer), WriteMode::kVolatile));
+  device_bytes_written_ += summary_bytes + kPageSize;
   BufferList last;
   last.push_back(std::move(page));
   co_return co_await segment.device->write(std::uint64_t{segment.page_count() - 1} * kPageSize,

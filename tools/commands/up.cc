@@ -30,6 +30,7 @@ struct UpOptions {
   std::uint64_t capacity = 0;
   double down_after = ClusterOptions().down_after;
   double out_after = ClusterOptions().out_after;
+  std::uint64_t repack_rate = 32 << 20;
   bool processes = false;
   bool detach = false;
 };
@@ -82,7 +83,8 @@ Status validate(const UpOptions& options) {
 Result<std::unique_ptr<Cluster>> start_cluster(const ClusterDirectory& directory,
                                                const ClusterConfig& config,
                                                const UpOptions& options) {
-  const ClusterOptions parts{options.mount, options.s3, options.down_after, options.out_after};
+  const ClusterOptions parts{options.mount, options.s3, options.down_after, options.out_after,
+                             options.repack_rate};
   if (options.processes) {
     ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster,
                      ProcessCluster::start(directory, config, parts));
@@ -240,6 +242,9 @@ int command_up(const Arguments& arguments) {
              "seconds without a sign of life after which a drive counts as down");
   config.add("out-after", &options.out_after,
              "seconds after which a drive that is down counts as lost; 0: never");
+  config.add_size("repack-rate", &options.repack_rate,
+                  "bytes of data that background work moves in a second at most, to give wasted "
+                  "space back; 0: none");
   config.add("processes", &options.processes, "every daemon as its own process");
   config.add("detach", &options.detach,
              "go on in the background once ready, with the log in DIR/log");

@@ -1,0 +1,35 @@
+#include "client/background/work_control.h"
+
+#include <algorithm>
+
+namespace shoal::client {
+
+Task<bool> WorkControl::take(std::uint64_t bytes) {
+  const MonotonicTime now = executor_.now();
+  if (paid_at_ > now) {
+    const bool goes_on = co_await pause(paid_at_ - now);
+    if (!goes_on) co_return false;
+  }
+  if (bytes_per_second_ > 0) {
+    const double seconds = static_cast<double>(bytes) / static_cast<double>(bytes_per_second_);
+    paid_at_ = std::max(paid_at_, executor_.now()) +
+               std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+  }
+  co_return !stopping_;
+}
+
+Task<bool> WorkControl::pause(Duration duration) {
+  if (stopping_) co_return false;
+  const MonotonicTime until = executor_.now() + duration;
+  const TimerId timer = executor_.schedule_at(until, [this] { wake_.notify_all(); });
+  while (!stopping_ && executor_.now() < until) co_await wake_.wait();
+  executor_.cancel(timer);
+  co_return !stopping_;
+}
+
+void WorkControl::stop() {
+  stopping_ = true;
+  wake_.notify_all();
+}
+
+}  // namespace shoal::client
