@@ -16,8 +16,8 @@ struct Options {
   std::uint64_t interval_seconds = 10;
 };
 
-Task<std::unique_ptr<Worker>> start_worker(ClientStack* stack, Executor* executor,
-                                           std::string name, WorkerOptions options) {
+Task<std::unique_ptr<Worker>> start_worker(ClientStack* stack, Executor* executor, std::string name,
+                                           WorkerOptions options) {
   auto worker = make_worker(*stack, *executor, std::move(name), options);
   worker->start();
   co_return worker;
@@ -43,9 +43,12 @@ int run(const std::vector<std::string>& arguments) {
   RepackLimits& repack = options.worker.repack;
   Config config("shoal-worker",
                 "Works on a Shoal cluster's data in the background: gives back the space of packs "
-                "that are mostly dead or were written in short rows.");
+                "that are mostly dead or were written in short rows, and restores what lost or "
+                "damaged drives no longer have.");
   config.add("metad", &options.metad, "HOST:PORT of the metadata daemon");
   config.add("name", &options.name, "what to call it in the cluster's status");
+  config.add_size("rebuild-rate", &options.worker.rebuild.bytes_per_second,
+                  "bytes of fragments to restore in a second at most; 0: do not repair");
   config.add_size("repack-rate", &repack.bytes_per_second,
                   "bytes of data to move in a second at most, more when drives are nearly full; 0: "
                   "do not repack");

@@ -39,7 +39,7 @@ Result<std::unique_ptr<AllInOne>> AllInOne::start(const ClusterDirectory& direct
   cluster->data_path_ = directory.path();
   cluster->options_ = options;
   Status started = cluster->start_store(directory, config);
-  if (started.ok() && options.repack_bytes_per_second > 0) started = cluster->start_worker(options);
+  if (started.ok()) started = cluster->start_worker(options);
   if (started.ok() && !options.s3_address.empty()) started = cluster->start_s3(directory, options);
   if (started.ok() && !options.mount_point.empty()) started = cluster->mount(options.mount_point);
   if (started.ok()) return cluster;
@@ -119,6 +119,7 @@ Status AllInOne::start_worker(const ClusterOptions& options) {
                    open_client(*worker_loop_, name, client::worker_writer_limits()));
   client::WorkerOptions work;
   work.repack.bytes_per_second = options.repack_bytes_per_second;
+  work.rebuild.bytes_per_second = options.rebuild_bytes_per_second;
   worker_ = client::make_worker(*worker_client_, *worker_loop_, name, work);
   worker_loop_->post([this] { worker_->start(); });
   return OkStatus();

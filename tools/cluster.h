@@ -34,7 +34,8 @@ struct ClusterOptions {
   // As shoal-metad's options of these names; seconds.
   double down_after = 10;
   double out_after = 900;
-  std::uint64_t repack_bytes_per_second = 0;  // 0: no repack
+  std::uint64_t repack_bytes_per_second = 0;   // 0: no repack
+  std::uint64_t rebuild_bytes_per_second = 0;  // 0: no repair
 };
 
 class Cluster {

@@ -99,8 +99,7 @@ Status ProcessCluster::start_all(const ClusterConfig& config, const ClusterOptio
   RETURN_IF_ERROR(start_storage(config));
   RETURN_IF_ERROR(start_metad(config, options));
   remote_ = std::make_unique<client::RemoteCluster>(*loop_, metad_address_, "shoal up");
-  if (options.repack_bytes_per_second > 0)
-    RETURN_IF_ERROR(start_worker(options.repack_bytes_per_second));
+  RETURN_IF_ERROR(start_worker(options));
   if (!options.s3_address.empty()) RETURN_IF_ERROR(start_s3(options.s3_address));
   if (!options.mount_point.empty()) RETURN_IF_ERROR(mount(options.mount_point));
   return OkStatus();
@@ -178,9 +177,11 @@ Status ProcessCluster::start_s3(const std::string& address) {
   return sync_wait(*loop_, supervisor_->start(std::move(spec)));
 }
 
-Status ProcessCluster::start_worker(std::uint64_t repack_bytes_per_second) {
+Status ProcessCluster::start_worker(const ClusterOptions& options) {
   const std::string text = "metad = " + metad_address_ +
-                           "\nrepack-rate = " + std::to_string(repack_bytes_per_second) + "\n";
+                           "\nrepack-rate = " + std::to_string(options.repack_bytes_per_second) +
+                           "\nrebuild-rate = " + std::to_string(options.rebuild_bytes_per_second) +
+                           "\n";
   ASSIGN_OR_RETURN(DaemonSpec spec, make_spec("worker", "shoal-worker", text));
   return sync_wait(*loop_, supervisor_->start(std::move(spec)));
 }

@@ -36,7 +36,7 @@ class ProcessCluster final : public Cluster {
   Status start_storage(const ClusterConfig& config);
   Status start_metad(const ClusterConfig& config, const ClusterOptions& options);
   Status start_s3(const std::string& address);
-  Status start_worker(std::uint64_t repack_bytes_per_second);
+  Status start_worker(const ClusterOptions& options);
   // With a configuration file of these lines, and words after it.
   std::string spec_path(const std::string& name) const;
   Result<DaemonSpec> make_spec(const std::string& name, const std::string& program,

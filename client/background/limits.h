@@ -28,7 +28,23 @@ inline constexpr Duration kUnreadableRest = std::chrono::minutes(10);
 // its own when it comes alone.
 inline constexpr std::uint64_t kFragmentOverheadBytes = 4096;
 
+// What an audit of one fragment costs its drive, as the throttle counts it.
+inline constexpr std::uint64_t kAuditedFragmentBytes = 256;
+
 // With these values as defaults, so that tests can shrink them.
+struct RebuildLimits {
+  // Of fragments restored or copied.
+  std::uint64_t bytes_per_second = 128 << 20;
+  // Restored side by side; each holds k columns in memory.
+  std::size_t fragments_at_once = 32;
+  // How often the cluster map and the drives are looked at.
+  Duration interval = std::chrono::seconds(2);
+  // All packs are compared with the drives so often, also when nothing has happened.
+  Duration audit_interval = std::chrono::hours(6);
+  // Audits in which one move may still find something to do.
+  int rounds = 4;
+};
+
 struct RepackLimits {
   // Data moved. Times `hurry` while a drive has less than `hurry_permille` of its capacity free.
   std::uint64_t bytes_per_second = 32 << 20;

@@ -11,7 +11,8 @@
 namespace shoal::client {
 
 struct WorkerOptions {
-  RepackLimits repack;  // a rate of 0: no repack
+  RepackLimits repack;    // a rate of 0: no repack
+  RebuildLimits rebuild;  // a rate of 0: no repair
 };
 
 // Of the stack that a worker works with.

@@ -16,6 +16,8 @@ constexpr std::chrono::seconds kDeadline{30};
 const std::vector<AdminCommand>& admin_commands() {
   static const std::vector<AdminCommand> commands{
       {"drive", "the drives of the cluster and their placement", run_drive},
+      {"repair", "what is missing, and what is being restored", run_repair},
+      {"repair", "what is missing, and what is being restored", run_repair},
       {"space", "what the data takes, what is wasted, and repack", run_space},
   };
   return commands;

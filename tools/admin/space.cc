@@ -24,10 +24,10 @@ struct PackCount {
 struct Space {
   PackCount open;
   PackCount closed;
-  PackCount dead;  // closed, nothing refers to them: the collector's
+  PackCount dead;      // closed, nothing refers to them: the collector's
   PackCount wasteful;  // of the closed ones, over the threshold
   std::uint64_t threshold_permille = 0;
-  std::uint64_t live_bytes = 0;  // a byte that two files share counts once for each
+  std::uint64_t live_bytes = 0;     // a byte that two files share counts once for each
   std::uint64_t payload_bytes = 0;  // of fragments on the drives
   std::uint64_t segment_bytes = 0;  // of segments that hold anything, or may soon
   std::uint64_t capacity_bytes = 0;
@@ -152,9 +152,8 @@ std::string pack_line(const char* name, const PackCount& count) {
 }
 
 std::string to_text(const proto::TaskReport& task) {
-  std::string text = task.task() + ": " + task.state() + ", " +
-                     std::to_string(task.passes()) + " passes, " +
-                     format_size(task.moved_bytes()) + " moved, " +
+  std::string text = task.task() + ": " + task.state() + ", " + std::to_string(task.passes()) +
+                     " passes, " + format_size(task.moved_bytes()) + " moved, " +
                      format_size(task.emptied_bytes()) + " emptied, at most " +
                      format_size(task.limit_bytes_per_second()) + "/s\n";
   if (task.last_pass_ms() > 0) {

@@ -12,6 +12,7 @@
 
 #include "base/file_io.h"
 #include "base/log.h"
+#include "client/background/limits.h"
 #include "tools/all_in_one.h"
 #include "tools/commands/commands.h"
 #include "tools/control_socket.h"
@@ -30,7 +31,8 @@ struct UpOptions {
   std::uint64_t capacity = 0;
   double down_after = ClusterOptions().down_after;
   double out_after = ClusterOptions().out_after;
-  std::uint64_t repack_rate = 32 << 20;
+  std::uint64_t repack_rate = client::RepackLimits().bytes_per_second;
+  std::uint64_t rebuild_rate = client::RebuildLimits().bytes_per_second;
   bool processes = false;
   bool detach = false;
 };
@@ -83,8 +85,8 @@ Status validate(const UpOptions& options) {
 Result<std::unique_ptr<Cluster>> start_cluster(const ClusterDirectory& directory,
                                                const ClusterConfig& config,
                                                const UpOptions& options) {
-  const ClusterOptions parts{options.mount, options.s3, options.down_after, options.out_after,
-                             options.repack_rate};
+  const ClusterOptions parts{options.mount,     options.s3,          options.down_after,
+                             options.out_after, options.repack_rate, options.rebuild_rate};
   if (options.processes) {
     ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster,
                      ProcessCluster::start(directory, config, parts));
@@ -242,6 +244,8 @@ int command_up(const Arguments& arguments) {
              "seconds without a sign of life after which a drive counts as down");
   config.add("out-after", &options.out_after,
              "seconds after which a drive that is down counts as lost; 0: never");
+  config.add_size("rebuild-rate", &options.rebuild_rate,
+                  "bytes of fragments to restore in a second at most; 0: do not repair");
   config.add_size("repack-rate", &options.repack_rate,
                   "bytes of data that background work moves in a second at most, to give wasted "
                   "space back; 0: none");

@@ -1,0 +1,132 @@
+#include "client/background/pack_audit.h"
+
+#include <algorithm>
+
+namespace shoal::client {
+namespace {
+
+constexpr std::uint32_t kPage = 2048;
+constexpr Duration kDeadline = std::chrono::seconds(30);
+
+MonotonicTime deadline_from_now() { return Executor::current()->now() + kDeadline; }
+
+AuditedRow* find_row(PackAudit* audit, std::uint32_t row) {
+  const auto found = std::lower_bound(
+      audit->rows.begin(), audit->rows.end(), row,
+      [](const AuditedRow& candidate, std::uint32_t number) { return candidate.row < number; });
+  return found != audit->rows.end() && found->row == row ? &*found : nullptr;
+}
+
+void learn_shape(const RowShape& shape, const PlacementGroup& group, AuditedRow* row) {
+  if (row->shape_known || !(shape.code == group.code)) return;
+  row->shape = shape;
+  row->shape_known = true;
+  for (int c = 0; c < shape.code.width(); ++c)
+    if (shape.height(c) > 0) row->wanted |= std::uint32_t{1} << c;
+}
+
+// What one drive has of the column, into `present` or `at_target` of the rows. False: no answer.
+Task<bool> list_column(const SurveySource* source, const DamageMap* damage, PackAudit* audit,
+                       DriveId id, std::uint8_t column, std::uint32_t AuditedRow::*mask) {
+  const DriveInfo* info = source->map->drive(id);
+  if (info == nullptr || info->state == DriveState::kDown || info->state == DriveState::kOut)
+    co_return false;
+  StorageApi* const storage = source->storage_of(*info);
+  if (storage == nullptr) co_return false;
+  std::uint32_t next = 0;
+  while (true) {
+    const auto page =
+        co_await storage->list_fragments(id, audit->pack, next, kPage, deadline_from_now());
+    if (!page.ok()) co_return false;
+    for (const FragmentInfo& fragment : *page) {
+      ++audit->listed;
+      AuditedRow* row = find_row(audit, fragment.key.row);
+      if (row == nullptr) {
+        ++audit->unreferenced;
+        continue;
+      }
+      learn_shape(fragment.shape, audit->group, row);
+      const bool counts = fragment.key.column == column && !damage->contains(id, fragment.key) &&
+                          fragment.stored_bytes == fragment.shape.height(column);
+      if (counts) row->*mask |= std::uint32_t{1} << column;
+    }
+    // Whole rows only: a page may end inside one, whose rest comes again with the next.
+    if (page->size() < kPage) co_return true;
+    const std::uint32_t last = page->back().key.row;
+    next = last == next ? last + 1 : last;
+  }
+}
+
+}  // namespace
+
+Task<DamageMap> collect_damage(const SurveySource* source) {
+  DamageMap damage;
+  for (const DriveInfo& drive : source->map->drives) {
+    StorageApi* const storage = source->storage_of(drive);
+    if (storage == nullptr || drive.state == DriveState::kOut) continue;
+    FragmentKey after;
+    while (true) {
+      const auto page =
+          co_await storage->damaged_fragments(drive.id, after, kPage, deadline_from_now());
+      if (!page.ok() || page->empty()) break;
+      for (const DamagedFragment& fragment : *page) damage.add(drive.id, fragment.key);
+      after = page->back().key;
+    }
+  }
+  co_return damage;
+}
+
+Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* damage,
+                                   const proto::PackRecord* record) {
+  PackAudit audit;
+  audit.pack = PackId(record->pack());
+  const PlacementGroup* group = source->map->group(pg_of_pack(audit.pack));
+  if (group == nullptr)
+    co_return NotFoundError("placement group " + pg_of_pack(audit.pack).to_string() +
+                            " is not in the cluster map");
+  audit.group = *group;
+  for (int i = 0; i < record->row_live_bytes_size(); ++i) {
+    if (record->row_live_bytes(i) == 0) continue;
+    AuditedRow row;
+    row.row = static_cast<std::uint32_t>(i);
+    audit.rows.push_back(row);
+  }
+  for (std::size_t c = 0; c < audit.group.drives.size(); ++c) {
+    const bool answered = co_await list_column(source, damage, &audit, audit.group.drives[c],
+                                               static_cast<std::uint8_t>(c), &AuditedRow::present);
+    if (!answered) audit.silent |= std::uint32_t{1} << c;
+  }
+  const std::vector<ColumnMove> moves = audit.group.moves;
+  for (const ColumnMove& move : moves) {
+    const bool answered =
+        co_await list_column(source, damage, &audit, move.to, move.column, &AuditedRow::at_target);
+    if (!answered) audit.silent_targets |= std::uint32_t{1} << move.column;
+  }
+  co_return audit;
+}
+
+Task<Result<proto::PackRecord>> fetch_pack(const SurveySource* source, PackId pack) {
+  proto::Query query;
+  query.mutable_list_packs()->set_after(pack.value() - 1);
+  query.mutable_list_packs()->set_limit(1);
+  query.mutable_list_packs()->set_with_rows(true);
+  auto reply = co_await source->query(std::move(query));
+  if (!reply.ok()) co_return reply.status();
+  const proto::ListPacksReply& packs = reply->list_packs();
+  if (packs.packs_size() == 0 || packs.packs(0).pack() != pack.value())
+    co_return NotFoundError("pack " + pack.to_string() + " is gone");
+  co_return packs.packs(0);
+}
+
+Task<Result<std::vector<proto::PackRecord>>> fetch_packs(const SurveySource* source, PackId after) {
+  constexpr std::uint32_t kPacks = 1000;
+  proto::Query query;
+  query.mutable_list_packs()->set_after(after.value());
+  query.mutable_list_packs()->set_limit(kPacks);
+  auto reply = co_await source->query(std::move(query));
+  if (!reply.ok()) co_return reply.status();
+  const auto& packs = reply->list_packs().packs();
+  co_return std::vector<proto::PackRecord>(packs.begin(), packs.end());
+}
+
+}  // namespace shoal::client

@@ -1,0 +1,63 @@
+// PackAudit: whether the drives hold all that the metadata refers to in one pack, row by row. The
+// ledger that says when repair has ended. What a drive lists counts, unless the drive knows it to
+// be damaged.
+#pragma once
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/flat_hash_set.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "client/background/pack_survey.h"
+
+namespace shoal::client {
+
+// Fragments that the drives know they cannot serve.
+class DamageMap {
+ public:
+  void add(DriveId drive, const FragmentKey& key) { damaged_[drive].insert(key); }
+  bool contains(DriveId drive, const FragmentKey& key) const {
+    const auto found = damaged_.find(drive);
+    return found != damaged_.end() && found->second.contains(key);
+  }
+  const absl::flat_hash_map<DriveId, absl::flat_hash_set<FragmentKey>>& drives() const {
+    return damaged_;
+  }
+
+ private:
+  absl::flat_hash_map<DriveId, absl::flat_hash_set<FragmentKey>> damaged_;
+};
+// Asks every drive that answers.
+Task<DamageMap> collect_damage(const SurveySource* source);
+
+struct AuditedRow {
+  std::uint32_t row = 0;
+  bool shape_known = false;  // else no drive that answered has anything of the row
+  RowShape shape;
+  std::uint32_t wanted = 0;     // bit c: the row has something in column c
+  std::uint32_t present = 0;    // bit c: it is on the drive of the column
+  std::uint32_t at_target = 0;  // bit c: it is where the column moves to
+};
+
+struct PackAudit {
+  PackId pack;
+  PlacementGroup group;
+  std::vector<AuditedRow> rows;      // that anything refers to, ascending
+  std::uint32_t silent = 0;          // bit c: the column's drive did not answer
+  std::uint32_t silent_targets = 0;  // bit c: nor the one it moves to
+  std::uint64_t listed = 0;          // fragments, of all rows
+  std::uint64_t unreferenced = 0;    // of rows that nothing refers to
+  // Fragments of `row` that no drive has where they belong, of drives that answered.
+  std::uint32_t missing(const AuditedRow& row) const { return row.wanted & ~row.present & ~silent; }
+};
+// `record` comes with its rows. Errors: kNotFound when the map does not know the pack's group.
+Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* damage,
+                                   const proto::PackRecord* record);
+
+// The pack with its rows. Errors: metad's; kNotFound when there is no such pack any more.
+Task<Result<proto::PackRecord>> fetch_pack(const SurveySource* source, PackId pack);
+// Ids of packs above `after`, ascending, a page of them; empty at the end. Errors: metad's.
+Task<Result<std::vector<proto::PackRecord>>> fetch_packs(const SurveySource* source, PackId after);
+
+}  // namespace shoal::client

@@ -1,0 +1,346 @@
+#include "client/background/rebuilder.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/log.h"
+
+namespace shoal::client {
+namespace {
+
+bool serves(const ClusterMap& map, DriveId id) {
+  const DriveInfo* drive = map.drive(id);
+  return drive != nullptr &&
+         (drive->state == DriveState::kUp || drive->state == DriveState::kDraining);
+}
+
+std::uint64_t live_rows(const proto::PackRecord& record) {
+  std::uint64_t count = 0;
+  for (const std::uint32_t bytes : record.row_live_bytes())
+    if (bytes > 0) ++count;
+  return count;
+}
+
+int unreadable_columns(const ClusterMap& map, const PlacementGroup& group) {
+  return static_cast<int>(std::count_if(group.drives.begin(), group.drives.end(),
+                                        [&](DriveId id) { return !serves(map, id); }));
+}
+
+// Deleted while it was being restored: nothing refers to it any more, the next audit will say.
+bool is_gone(const Status& status) { return status.code() == StatusCode::kFenced; }
+
+}  // namespace
+
+void Rebuilder::Outcome::add(const Outcome& other) {
+  missing += other.missing;
+  restored += other.restored;
+  lost_rows += other.lost_rows;
+  complete = complete && other.complete;
+}
+
+Rebuilder::Rebuilder(RebuilderOptions options)
+    : options_(options), restorer_(options.router, options.executor) {
+  report_.set_task("repair");
+  report_.set_state("starting");
+  report_.set_limit_bytes_per_second(options_.limits.bytes_per_second);
+}
+
+void Rebuilder::report(proto::TaskReport* out) const { *out = report_; }
+
+void Rebuilder::note_error(const Status& status) {
+  if (report_.last_error() != status.message())
+    log_warning("worker", "repair does not go on", {{"status", status}});
+  report_.set_last_error(status.message());
+}
+
+void Rebuilder::note_rate() {
+  const MonotonicTime now = options_.executor.now();
+  const Duration since = now - rate_at_;
+  if (since < std::chrono::seconds(1)) return;
+  const double passed = std::chrono::duration<double>(since).count();
+  proto::RepairReport* repair = report_.mutable_repair();
+  const auto rate = [&](std::uint64_t count, std::uint64_t before) {
+    return static_cast<std::uint64_t>(static_cast<double>(count - before) / passed);
+  };
+  repair->set_bytes_per_second(rate(repair->restored_bytes(), rate_bytes_));
+  repair->set_fragments_per_second(rate(repair->restored_fragments(), rate_fragments_));
+  rate_at_ = now;
+  rate_bytes_ = repair->restored_bytes();
+  rate_fragments_ = repair->restored_fragments();
+}
+
+Task<Rebuilder::Work> Rebuilder::begin(WorkControl* control) {
+  Work work;
+  work.control = control;
+  work.map = options_.metadata.cluster_map();
+  options_.router.set_map(work.map);
+  work.source.map = work.map.get();
+  work.source.query = [this](proto::Query query) {
+    return options_.metadata.query(std::move(query));
+  };
+  work.source.storage_of = [this](const DriveInfo& drive) -> StorageApi* {
+    const auto storage = options_.router.storage(drive.id);
+    return storage.ok() ? *storage : nullptr;
+  };
+  work.damage = co_await collect_damage(&work.source);
+  co_return work;
+}
+
+std::vector<Rebuilder::Move> Rebuilder::moves(const ClusterMap& map) const {
+  std::vector<Move> all;
+  for (const PlacementGroup& group : map.groups) {
+    for (const ColumnMove& move : group.moves)
+      all.push_back({group.id, move, unreadable_columns(map, group)});
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const Move& a, const Move& b) { return a.unreadable > b.unreadable; });
+  return all;
+}
+
+Task<Duration> Rebuilder::pass(WorkControl* control) {
+  control->set_rate(options_.limits.bytes_per_second);
+  const Status refreshed = co_await options_.metadata.refresh_cluster_map();
+  if (!refreshed.ok()) {
+    note_error(refreshed);
+    co_return options_.limits.interval;
+  }
+  Work work = co_await begin(control);
+  const Status counted = co_await count_exposed(&work);
+  Status status = counted;
+  const std::vector<Move> all = moves(*work.map);
+  for (const Move& move : all) {
+    if (control->stopping()) co_return options_.limits.interval;
+    report_.set_state("moving what placement group " + move.group.to_string() +
+                      " holds in column " + std::to_string(move.move.column) + " to drive " +
+                      move.move.to.to_string());
+    const Status moved = co_await run_move(&work, move);
+    if (!moved.ok() && status.ok()) status = moved;
+  }
+  if (!all.empty()) report_.set_passes(report_.passes() + 1);
+  if (all.empty() && audit_due(work)) {
+    report_.set_state("auditing");
+    const Status audited = co_await audit_all(&work);
+    if (status.ok()) status = audited;
+  }
+  note_rate();
+  if (status.ok()) {
+    report_.clear_last_error();
+    report_.set_state("idle");
+  } else {
+    report_.set_state("waiting");
+    note_error(status);
+  }
+  co_return all.empty() || !status.ok() ? options_.limits.interval : Duration(0);
+}
+
+// How many rows have less than their full protection now, and how much the moves still have to do.
+Task<Status> Rebuilder::count_exposed(const Work* work) {
+  std::uint64_t exposed = 0;
+  std::uint64_t pending = 0;
+  PackId after{0};
+  while (!work->control->stopping()) {
+    auto packs = co_await fetch_packs(&work->source, after);
+    if (!packs.ok()) co_return packs.status();
+    if (packs->empty()) break;
+    for (const proto::PackRecord& pack : *packs) {
+      after = PackId(pack.pack());
+      const PlacementGroup* group = work->map->group(pg_of_pack(after));
+      if (group == nullptr || pack.live_bytes() == 0) continue;
+      const bool hurt = unreadable_columns(*work->map, *group) > 0;
+      if (!hurt && group->moves.empty()) continue;
+      const std::size_t moving = group->moves.size();
+      const auto record = co_await fetch_pack(&work->source, after);
+      if (!record.ok()) continue;  // gone meanwhile
+      const std::uint64_t rows = live_rows(*record);
+      if (hurt) exposed += rows;
+      pending += rows * moving;
+    }
+  }
+  report_.mutable_repair()->set_exposed_rows(exposed);
+  report_.mutable_repair()->set_pending_fragments(pending);
+  co_return OkStatus();
+}
+
+// Errors: what keeps it from ending.
+Task<Status> Rebuilder::run_move(Work* work, Move move) {
+  // The last round finds nothing missing: that is what ends the move.
+  for (int round = 0; round < options_.limits.rounds; ++round) {
+    const auto outcome = co_await move_packs(work, move);
+    if (!outcome.ok()) co_return outcome.status();
+    if (work->control->stopping()) co_return OkStatus();
+    if (!outcome->complete)
+      co_return UnavailableError("drive " + move.move.to.to_string() +
+                                 ", where a column is to go, does not answer");
+    if (outcome->missing == 0) co_return co_await finish(move);
+    if (outcome->restored < outcome->missing) {
+      co_return UnavailableError(std::to_string(outcome->missing - outcome->restored) +
+                                 " fragments of placement group " + move.group.to_string() +
+                                 " cannot be restored now: " + report_.last_error());
+    }
+  }
+  co_return UnavailableError("placement group " + move.group.to_string() +
+                             " changes faster than it is restored");
+}
+
+Task<Result<Rebuilder::Outcome>> Rebuilder::move_packs(Work* work, Move move) {
+  Outcome all;
+  PackId after(make_pack_id(move.group, 0).value() - 1);
+  while (!work->control->stopping()) {
+    auto packs = co_await fetch_packs(&work->source, after);
+    if (!packs.ok()) co_return packs.status();
+    if (packs->empty()) break;
+    for (const proto::PackRecord& pack : *packs) {
+      after = PackId(pack.pack());
+      if (pg_of_pack(after) != move.group || work->control->stopping()) co_return all;
+      if (pack.live_bytes() == 0) continue;
+      const auto record = co_await fetch_pack(&work->source, after);
+      if (!record.ok()) continue;
+      const auto audit = co_await audit_pack(&work->source, &work->damage, &*record);
+      if (!audit.ok()) co_return audit.status();
+      Outcome found;
+      std::vector<RestoreJob> jobs;
+      find_jobs(*audit, &move, &jobs, &found);
+      found.add(co_await restore_all(work, std::move(jobs)));
+      all.add(found);
+    }
+  }
+  co_return all;
+}
+
+Task<Status> Rebuilder::finish(Move move) {
+  proto::Command command;
+  proto::FinishMove* change = command.mutable_change_cluster()->mutable_finish_move();
+  change->set_group(move.group.value());
+  change->set_column(move.move.column);
+  change->set_to(move.move.to.value());
+  const auto reply = co_await options_.metadata.execute(std::move(command));
+  if (!reply.ok()) co_return reply.status();
+  log_info("worker", "a column has moved",
+           {{"group", move.group.value()},
+            {"column", int{move.move.column}},
+            {"to", move.move.to.value()}});
+  co_return OkStatus();
+}
+
+// What is missing: with a move, of its column at its target; without, of every column in its place.
+void Rebuilder::find_jobs(const PackAudit& audit, const Move* move, std::vector<RestoreJob>* jobs,
+                          Outcome* outcome) const {
+  const int k = audit.group.code.k;
+  if (move != nullptr && (audit.silent_targets >> move->move.column & 1) != 0)
+    outcome->complete = false;
+  for (const AuditedRow& row : audit.rows) {
+    if (!row.shape_known) {
+      if (audit.silent == 0) ++outcome->lost_rows;
+      continue;
+    }
+    const int empty = k - std::popcount(row.wanted & ((1U << k) - 1));
+    if (std::popcount(row.wanted & (row.present | audit.silent)) + empty < k) ++outcome->lost_rows;
+    std::uint32_t missing = audit.missing(row);
+    if (move != nullptr) {
+      missing = row.wanted & ~row.at_target & (std::uint32_t{1} << move->move.column);
+    }
+    for (std::uint8_t c = 0; c < audit.group.drives.size(); ++c) {
+      if ((missing >> c & 1) == 0) continue;
+      ++outcome->missing;
+      RestoreJob job;
+      job.group = audit.group;
+      job.key = {audit.pack, row.row, c};
+      job.shape = row.shape;
+      job.present = row.present;
+      job.to = move != nullptr ? move->move.to : audit.group.drives[c];
+      jobs->push_back(std::move(job));
+    }
+  }
+}
+
+Task<Rebuilder::Outcome> Rebuilder::restore_all(Work* work, std::vector<RestoreJob> jobs) {
+  Outcome outcome;
+  AsyncSemaphore slots(options_.limits.fragments_at_once);
+  TaskScope scope;
+  for (RestoreJob& job : jobs) {
+    const bool goes_on = co_await work->control->take(job.shape.height(job.key.column));
+    if (!goes_on) break;
+    co_await slots.acquire();
+    scope.spawn(restore_one(std::move(job), &outcome, &slots));
+  }
+  co_await scope.join();
+  co_return outcome;
+}
+
+Task<void> Rebuilder::restore_one(RestoreJob job, Outcome* outcome, AsyncSemaphore* slots) {
+  const auto restored = co_await restorer_.restore(std::move(job));
+  slots->release();
+  proto::RepairReport* repair = report_.mutable_repair();
+  if (restored.ok() || is_gone(restored.status())) {
+    ++outcome->restored;
+    repair->set_pending_fragments(repair->pending_fragments() -
+                                  std::min<std::uint64_t>(1, repair->pending_fragments()));
+  } else {
+    note_error(restored.status());
+  }
+  if (restored.ok()) {
+    repair->set_restored_fragments(repair->restored_fragments() + 1);
+    repair->set_restored_bytes(repair->restored_bytes() + *restored);
+    report_.set_written_bytes(repair->restored_bytes());
+    note_rate();
+  }
+}
+
+// A new map may bring back a drive that lacks something; damage was found; or it is time.
+bool Rebuilder::audit_due(const Work& work) const {
+  std::uint64_t damage = 0;
+  for (const auto& [drive, keys] : work.damage.drives()) damage += keys.size();
+  return !audited_whole_ || audited_epoch_ != work.map->epoch || damage > 0 ||
+         options_.executor.now() - audited_at_ > options_.limits.audit_interval;
+}
+
+Task<Status> Rebuilder::audit_all(Work* work) {
+  Outcome all;
+  std::uint64_t audited = 0;
+  PackId after{0};
+  while (!work->control->stopping()) {
+    auto packs = co_await fetch_packs(&work->source, after);
+    if (!packs.ok()) co_return packs.status();
+    if (packs->empty()) break;
+    for (const proto::PackRecord& pack : *packs) {
+      after = PackId(pack.pack());
+      if (pack.live_bytes() == 0 || work->control->stopping()) continue;
+      const auto healed = co_await heal_pack(work, after);
+      if (!healed.ok()) co_return healed.status();
+      all.add(*healed);
+      ++audited;
+    }
+  }
+  if (work->control->stopping()) co_return OkStatus();
+  proto::RepairReport* repair = report_.mutable_repair();
+  repair->set_audited_packs(audited);
+  repair->set_last_audit_ns(options_.executor.clock().wall_now_ns());
+  repair->set_missing_fragments(all.missing - all.restored);
+  repair->set_lost_rows(all.lost_rows);
+  audited_whole_ = all.missing == all.restored;
+  audited_epoch_ = work->map->epoch;
+  audited_at_ = options_.executor.now();
+  if (!audited_whole_)
+    co_return UnavailableError(std::to_string(all.missing - all.restored) +
+                               " fragments cannot be restored now: " + report_.last_error());
+  co_return OkStatus();
+}
+
+Task<Result<Rebuilder::Outcome>> Rebuilder::heal_pack(Work* work, PackId pack) {
+  Outcome outcome;
+  const auto record = co_await fetch_pack(&work->source, pack);
+  if (!record.ok()) co_return outcome;
+  const auto audit = co_await audit_pack(&work->source, &work->damage, &*record);
+  if (!audit.ok()) {
+    if (audit.status().code() == StatusCode::kNotFound) co_return outcome;
+    co_return audit.status();
+  }
+  const bool goes_on = co_await work->control->take(audit->listed * kAuditedFragmentBytes);
+  if (!goes_on) co_return outcome;
+  std::vector<RestoreJob> jobs;
+  find_jobs(*audit, nullptr, &jobs, &outcome);
+  outcome.add(co_await restore_all(work, std::move(jobs)));
+  co_return outcome;
+}
+
+}  // namespace shoal::client

@@ -1,0 +1,83 @@
+// Rebuilder: sees to it that every row that the metadata refers to is whole. It carries out the
+// moves of the cluster map (copies what a draining drive holds, restores what a lost one held), the
+// groups that have lost most first; it audits all packs against the drives and restores what is
+// missing or damaged. A move is finished only when an audit has found every fragment in its new
+// place; stopping at any point loses nothing, and what is there already is not done again. Belongs
+// to one executor.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "client/background/fragment_restorer.h"
+#include "client/background/limits.h"
+#include "client/background/pack_audit.h"
+#include "client/background/worker.h"
+
+namespace shoal::client {
+
+struct RebuilderOptions {
+  MetadataClient& metadata;
+  StorageRouter& router;
+  Executor& executor;
+  RebuildLimits limits = {};
+};
+
+class Rebuilder final : public BackgroundTask {
+ public:
+  explicit Rebuilder(RebuilderOptions options);
+
+  Task<Duration> pass(WorkControl* control) override;
+  void report(proto::TaskReport* out) const override;
+
+ private:
+  struct Move {
+    PgId group;
+    ColumnMove move;
+    int unreadable = 0;  // columns of the group on drives that do not serve
+  };
+  // One audit and what is to be done after it.
+  struct Work {
+    WorkControl* control = nullptr;
+    std::shared_ptr<const ClusterMap> map;  // one for the whole piece of work
+    SurveySource source;
+    DamageMap damage;
+  };
+  struct Outcome {
+    std::uint64_t missing = 0;   // found
+    std::uint64_t restored = 0;  // of them
+    std::uint64_t lost_rows = 0;
+    bool complete = true;  // every drive that matters answered
+    void add(const Outcome& other);
+  };
+
+  Task<Work> begin(WorkControl* control);
+  std::vector<Move> moves(const ClusterMap& map) const;
+  Task<Status> run_move(Work* work, Move move);
+  Task<Result<Outcome>> move_packs(Work* work, Move move);
+  Task<Status> finish(Move move);
+  Task<Status> audit_all(Work* work);
+  bool audit_due(const Work& work) const;
+  Task<Result<Outcome>> heal_pack(Work* work, PackId pack);
+  void find_jobs(const PackAudit& audit, const Move* move, std::vector<RestoreJob>* jobs,
+                 Outcome* outcome) const;
+  Task<Outcome> restore_all(Work* work, std::vector<RestoreJob> jobs);
+  Task<void> restore_one(RestoreJob job, Outcome* outcome, AsyncSemaphore* slots);
+  Task<Status> count_exposed(const Work* work);
+  void note_error(const Status& status);
+  void note_rate();
+
+  RebuilderOptions options_;
+  FragmentRestorer restorer_;
+  proto::TaskReport report_;
+  std::uint64_t audited_epoch_ = 0;  // of the map
+  std::uint64_t audited_damage_ = 0;
+  bool audited_whole_ = false;
+  MonotonicTime audited_at_{};
+  MonotonicTime rate_at_{};
+  std::uint64_t rate_bytes_ = 0;
+  std::uint64_t rate_fragments_ = 0;
+};
+
+}  // namespace shoal::client
