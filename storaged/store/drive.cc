@@ -2,8 +2,6 @@
 // own.
 #include "storaged/store/drive.h"
 
-#include <absl/container/btree_set.h>
-
 #include <algorithm>
 #include <cstring>
 #include <tuple>
@@ -507,7 +505,7 @@ void Drive::erase_rows(PackId pack, const std::vector<std::uint32_t>& rows) {
 void Drive::erase_pack(PackId pack) {
   const auto there = packs_.find(pack);
   if (there == packs_.end()) return;
-  absl::btree_set<std::uint32_t> touched;
+  absl::flat_hash_set<std::uint32_t> touched;
   for (const auto& [row, location] : there->second.fragments) {
     forget_fragment(location);
     touched.insert(location.segment);

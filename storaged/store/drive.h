@@ -211,7 +211,7 @@ class Drive {
   Status failed_;  // why the drive takes no more writes
   bool closing_ = false;
 
-  absl::btree_map<std::uint32_t, SegmentPtr> segments_;  // in order: it decides which is taken next
+  absl::flat_hash_map<std::uint32_t, SegmentPtr> segments_;
   absl::flat_hash_map<PackId, Pack> packs_;
   absl::flat_hash_set<PackId> deleted_packs_;
   absl::flat_hash_map<PackId, absl::flat_hash_set<std::uint32_t>> deleted_rows_;
