@@ -3,13 +3,15 @@
 namespace shoal::client {
 
 ClientStack::ClientStack(MetadataApi& metadata, StorageRouter::Factory storage, Executor& executor,
-                         std::string name, PackWriterLimits writer)
-    : random_(secure_random_u64()) {
-  MetadataClientOptions options{metadata, executor, random_, std::move(name)};
-  metadata_ = make_metadata_client(std::move(options));
+                         ClientStackOptions options)
+    : random_(options.seed) {
+  MetadataClientOptions session{metadata, executor, random_, std::move(options.name)};
+  metadata_ = make_metadata_client(std::move(session));
   router_ = std::make_unique<StorageRouter>(executor, std::move(storage));
-  writer_ = make_pack_writer(PackWriterOptions{*metadata_, *router_, executor, random_, writer});
-  reader_ = make_extent_reader(ExtentReaderOptions{*metadata_, *router_, executor, {}});
+  writer_ = make_pack_writer(
+      PackWriterOptions{*metadata_, *router_, executor, random_, options.write_limits});
+  reader_ =
+      make_extent_reader(ExtentReaderOptions{*metadata_, *router_, executor, options.read_limits});
   objects_ = std::make_unique<ObjectStore>(*metadata_, *writer_, *reader_);
   files_ = std::make_unique<PosixStore>(*metadata_, *writer_, *reader_, *router_, executor);
 }
@@ -17,9 +19,19 @@ ClientStack::ClientStack(MetadataApi& metadata, StorageRouter::Factory storage, 
 Task<Result<std::unique_ptr<ClientStack>>> ClientStack::open(MetadataApi& metadata,
                                                              StorageRouter::Factory storage,
                                                              Executor& executor, std::string name,
-                                                             PackWriterLimits writer) {
+                                                             PackWriterLimits write_limits) {
+  ClientStackOptions options;
+  options.name = std::move(name);
+  options.write_limits = write_limits;
+  co_return co_await open(metadata, std::move(storage), executor, std::move(options));
+}
+
+Task<Result<std::unique_ptr<ClientStack>>> ClientStack::open(MetadataApi& metadata,
+                                                             StorageRouter::Factory storage,
+                                                             Executor& executor,
+                                                             ClientStackOptions options) {
   std::unique_ptr<ClientStack> stack(
-      new ClientStack(metadata, std::move(storage), executor, std::move(name), writer));
+      new ClientStack(metadata, std::move(storage), executor, std::move(options)));
   CO_RETURN_IF_ERROR(co_await stack->metadata_->connect());
   co_return stack;
 }

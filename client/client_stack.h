@@ -15,14 +15,25 @@
 
 namespace shoal::client {
 
+struct ClientStackOptions {
+  std::string name;  // for people: "s3 127.0.0.1:9000", "fuse /mnt"
+  std::uint64_t seed = secure_random_u64();
+  PackWriterLimits write_limits = {};
+  ExtentReaderLimits read_limits = {};
+};
+
 class ClientStack {
  public:
   // On `executor`. `metadata` and what the factory gives outlive the stack. Errors: kUnavailable,
   // kDeadlineExceeded when metad does not answer.
   static Task<Result<std::unique_ptr<ClientStack>>> open(MetadataApi& metadata,
                                                          StorageRouter::Factory storage,
+                                                         Executor& executor,
+                                                         ClientStackOptions options);
+  static Task<Result<std::unique_ptr<ClientStack>>> open(MetadataApi& metadata,
+                                                         StorageRouter::Factory storage,
                                                          Executor& executor, std::string name,
-                                                         PackWriterLimits writer = {});
+                                                         PackWriterLimits write_limits = {});
   // Flushes what is dirty, gives the packs back and ends the session. On the executor.
   Task<Status> close();
 
@@ -35,7 +46,7 @@ class ClientStack {
 
  private:
   ClientStack(MetadataApi& metadata, StorageRouter::Factory storage, Executor& executor,
-              std::string name, PackWriterLimits writer);
+              ClientStackOptions options);
   SeededRandom random_;
   std::unique_ptr<MetadataClient> metadata_;
   std::unique_ptr<StorageRouter> router_;

@@ -68,7 +68,10 @@ Task<Result<Attributes>> PosixStore::set_attributes(proto::SetAttributes request
     state->dirty.erase(request.size(), UINT64_MAX);
     note_dirty(before, state->dirty.bytes());
   }
-  if (state->loaded) take_attributes(*state, attributes);
+  // The extents are known only if nobody else's change lies between.
+  const std::uint64_t expected = state->attributes.data_version() + (request.set_size() ? 1 : 0);
+  if (attributes.data_version() != expected) state->loaded = false;
+  take_attributes(*state, attributes);
   co_return overlaid(attributes);
 }
 

@@ -6,7 +6,7 @@
 // command, and only then drops them: at no time is a byte in none of the three.
 #pragma once
 
-#include <absl/container/flat_hash_map.h>
+#include <absl/container/btree_map.h>
 
 #include <memory>
 #include <string>
@@ -116,7 +116,7 @@ class PosixStore final : public PosixApi {
   ExtentReader& reader_;
   StorageRouter& router_;
   Executor& executor_;
-  absl::flat_hash_map<InodeId, std::weak_ptr<FileState>> files_;
+  absl::btree_map<InodeId, std::weak_ptr<FileState>> files_;
   std::uint64_t dirty_bytes_ = 0;
   Signal dirty_less_;
   TaskScope background_;

@@ -1,7 +1,5 @@
 #include "storaged/service.h"
 
-#include <algorithm>
-
 #include "base/io/raw_device.h"
 #include "base/log.h"
 #include "storaged/limits.h"
@@ -9,26 +7,46 @@
 namespace shoal::storaged {
 namespace {
 
-Task<Result<std::unique_ptr<Drive>>> open_drive(IoContext* io, DriveConfig config) {
+Task<Result<std::unique_ptr<BlockDirectory>>> open_on_this_machine(IoContext* io,
+                                                                   DriveConfig config) {
+  const bool make = config.options.format_if_empty;
+  std::unique_ptr<BlockDirectory> opened;
   if (is_block_device(config.path)) {
-    auto device =
-        co_await DeviceDirectory::open_when_free(*io, config.path, config.options.format_if_empty);
+    auto device = co_await DeviceDirectory::open_when_free(*io, config.path, make);
     if (!device.ok()) co_return device.status();
-    co_return co_await Drive::open(std::move(*device), config.options);
+    opened = std::move(*device);
+  } else {
+    auto directory = co_await FileDirectory::open_when_free(*io, config.path, make);
+    if (!directory.ok()) co_return directory.status();
+    opened = std::move(*directory);
   }
-  auto directory =
-      co_await FileDirectory::open_when_free(*io, config.path, config.options.format_if_empty);
-  if (!directory.ok()) co_return directory.status();
-  co_return co_await Drive::open(std::move(*directory), config.options);
+  co_return opened;
 }
 
 }  // namespace
 
+Task<Result<std::unique_ptr<Drive>>> StorageServer::open_drive(const OpenDirectory* open_directory,
+                                                               DriveConfig config) {
+  auto directory = co_await (*open_directory)(config);
+  if (!directory.ok()) co_return directory.status();
+  co_return co_await Drive::open(std::move(*directory), config.options);
+}
+
 Task<std::unique_ptr<StorageServer>> StorageServer::open(IoContext& io,
                                                          std::vector<DriveConfig> drives) {
-  std::unique_ptr<StorageServer> server(new StorageServer(io));
+  OpenDirectory open_directory = [&io](const DriveConfig& config) {
+    return open_on_this_machine(&io, config);
+  };
+  co_return co_await open(io.loop(), std::move(open_directory), std::move(drives));
+}
+
+Task<std::unique_ptr<StorageServer>> StorageServer::open(Executor& executor,
+                                                         OpenDirectory open_directory,
+                                                         std::vector<DriveConfig> drives) {
+  std::unique_ptr<StorageServer> server(new StorageServer(executor, std::move(open_directory)));
   std::vector<Task<Result<std::unique_ptr<Drive>>>> tasks;
-  for (const DriveConfig& config : drives) tasks.push_back(open_drive(&io, config));
+  for (const DriveConfig& config : drives)
+    tasks.push_back(open_drive(&server->open_directory_, config));
   auto opened = co_await when_all(std::move(tasks));
   for (std::size_t i = 0; i < drives.size(); ++i) {
     auto entry = std::make_unique<Entry>();
@@ -64,7 +82,7 @@ Status StorageServer::trouble() const {
 
 Task<void> StorageServer::close() {
   closing_ = true;
-  io_.loop().cancel(watch_timer_);
+  executor_.cancel(watch_timer_);
   wake_.notify_all();
   co_await background_.join();
   for (const auto& [id, entry] : drives_) {
@@ -74,8 +92,8 @@ Task<void> StorageServer::close() {
 
 Task<void> StorageServer::watch_drives() {
   while (!closing_) {
-    watch_timer_ = io_.loop().schedule_at(io_.loop().now() + kDriveWatchInterval,
-                                          [this] { wake_.notify_all(); });
+    watch_timer_ = executor_.schedule_at(executor_.now() + kDriveWatchInterval,
+                                         [this] { wake_.notify_all(); });
     co_await wake_.wait();
     for (const auto& [id, entry] : drives_) {
       if (!closing_) co_await check(entry.get());
@@ -85,7 +103,7 @@ Task<void> StorageServer::watch_drives() {
 
 Task<void> StorageServer::check(Entry* entry) {
   if (entry->drive == nullptr) {
-    auto opened = co_await open_drive(&io_, entry->config);
+    auto opened = co_await open_drive(&open_directory_, entry->config);
     if (opened.ok()) {
       log_info("storaged", "a drive is back", {{"path", entry->config.path}});
       entry->drive = std::move(*opened);
@@ -202,7 +220,6 @@ Task<Result<std::vector<DriveStatus>>> StorageServer::status(MonotonicTime) {
     status.state = "failed: " + entry->trouble.message();
     all.push_back(std::move(status));
   }
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.drive < b.drive; });
   co_return all;
 }
 

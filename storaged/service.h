@@ -3,8 +3,8 @@
 // for it say why, and it is opened again when it is back.
 #pragma once
 
-#include <absl/container/flat_hash_map.h>
-
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,7 +23,15 @@ struct DriveConfig {
 
 class StorageServer final : public StorageApi {
  public:
-  // Opens every drive; on the executor that will serve.
+  // Opens the directory or device that a drive lies on. With options.format_if_empty it may be
+  // made.
+  using OpenDirectory =
+      std::function<Task<Result<std::unique_ptr<BlockDirectory>>>(const DriveConfig& config)>;
+
+  // Opens every drive; on `executor`, which will serve.
+  static Task<std::unique_ptr<StorageServer>> open(Executor& executor, OpenDirectory open_directory,
+                                                   std::vector<DriveConfig> drives);
+  // The same with directories and block devices of this machine, on io's loop.
   static Task<std::unique_ptr<StorageServer>> open(IoContext& io, std::vector<DriveConfig> drives);
   Task<void> close();
   // What keeps a drive from serving, of the first such drive.
@@ -60,14 +68,18 @@ class StorageServer final : public StorageApi {
     DrivePtr drive;
     Status trouble;
   };
-  explicit StorageServer(IoContext& io) : io_(io) {}
+  StorageServer(Executor& executor, OpenDirectory open_directory)
+      : executor_(executor), open_directory_(std::move(open_directory)) {}
+  static Task<Result<std::unique_ptr<Drive>>> open_drive(const OpenDirectory* open_directory,
+                                                         DriveConfig config);
   Result<DrivePtr> find(DriveId id) const;
   Task<void> watch_drives();
   Task<void> check(Entry* entry);
   static void set_trouble(Entry* entry, Status trouble);
 
-  IoContext& io_;
-  absl::flat_hash_map<DriveId, std::unique_ptr<Entry>> drives_;  // never changes once open
+  Executor& executor_;
+  const OpenDirectory open_directory_;
+  std::map<DriveId, std::unique_ptr<Entry>> drives_;  // never changes once open
   bool closing_ = false;
   TimerId watch_timer_;
   Signal wake_;

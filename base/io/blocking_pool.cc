@@ -4,7 +4,7 @@
 
 namespace shoal {
 
-BlockingPool::BlockingPool(std::string name, int threads) : name_(std::move(name)) {
+ThreadPool::ThreadPool(std::string name, int threads) : name_(std::move(name)) {
   for (int i = 0; i < threads; ++i) {
     threads_.emplace_back([this] {
       pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
@@ -13,7 +13,7 @@ BlockingPool::BlockingPool(std::string name, int threads) : name_(std::move(name
   }
 }
 
-BlockingPool::~BlockingPool() {
+ThreadPool::~ThreadPool() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -22,7 +22,7 @@ BlockingPool::~BlockingPool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void BlockingPool::submit(Callback work) {
+void ThreadPool::submit(Callback work) {
   {
     const std::lock_guard lock(mutex_);
     queue_.push_back(std::move(work));
@@ -30,7 +30,7 @@ void BlockingPool::submit(Callback work) {
   work_changed_.notify_one();
 }
 
-void BlockingPool::serve() {
+void ThreadPool::serve() {
   while (true) {
     std::unique_lock lock(mutex_);
     work_changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });

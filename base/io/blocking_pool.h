@@ -1,6 +1,7 @@
-// BlockingPool: a few threads for system calls that must not stall an event loop: opening,
-// prewriting and renaming files, fsync of directories, RocksDB. The coroutine goes on on its own
-// executor afterwards.
+// BlockingPool: where calls run that must not stall an event loop: opening, prewriting and renaming
+// files, fsync of directories, RocksDB. The coroutine goes on on its own executor afterwards.
+// ThreadPool is the real one; a simulation runs the work in its one thread at a time of its
+// choosing.
 #pragma once
 
 #include <condition_variable>
@@ -21,15 +22,22 @@ namespace shoal {
 
 class BlockingPool {
  public:
-  BlockingPool(std::string name, int threads);
-  // Runs what is queued to its end, then joins.
-  ~BlockingPool();
-  BlockingPool(const BlockingPool&) = delete;
-  BlockingPool& operator=(const BlockingPool&) = delete;
+  virtual ~BlockingPool() = default;
 
   // Queues `work`; any thread. The queue is bounded by its users: each has a fixed number of
   // coroutines.
-  void submit(Callback work);
+  virtual void submit(Callback work) = 0;
+};
+
+class ThreadPool final : public BlockingPool {
+ public:
+  ThreadPool(std::string name, int threads);
+  // Runs what is queued to its end, then joins.
+  ~ThreadPool() override;
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  void submit(Callback work) override;
 
  private:
   void serve();
@@ -42,7 +50,7 @@ class BlockingPool {
   std::vector<std::thread> threads_;
 };
 
-// Runs `fn` on a pool thread and resumes on the caller's executor with its result.
+// Runs `fn` in the pool and resumes on the caller's executor with its result.
 template <typename Fn>
 auto run_blocking(BlockingPool& pool, Fn fn) -> Task<std::invoke_result_t<Fn&>> {
   using T = std::invoke_result_t<Fn&>;

@@ -174,7 +174,7 @@ class ThreadIo final : public IoContext {
       if (errno != EINTR) return -errno;
     }
   }
-  BlockingPool io_pool_;
+  ThreadPool io_pool_;
 };
 
 // One open file. A write or flush that fails leaves its content unknown: the file takes no more

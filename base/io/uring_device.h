@@ -48,7 +48,7 @@ class IoContext {
  protected:
   explicit IoContext(EventLoop& loop) : loop_(loop), pool_("shoal-files", 2) {}
   EventLoop& loop_;
-  BlockingPool pool_;
+  ThreadPool pool_;
 };
 
 // Calls `open` again for a few seconds while it says kBusy: the one who holds the directory or

@@ -36,19 +36,17 @@ rocksdb::Options make_options() {
   return options;
 }
 
-}  // namespace
+class RocksStore final : public CheckpointStore {
+ public:
+  explicit RocksStore(std::unique_ptr<rocksdb::DB> db) : db_(std::move(db)) {}
+  Result<std::uint64_t> load(const Visit& visit) override;
+  Status write(const std::vector<Change>& changes, std::uint64_t applied_position) override;
 
-CheckpointStore::CheckpointStore(std::unique_ptr<rocksdb::DB> db) : db_(std::move(db)) {}
-CheckpointStore::~CheckpointStore() = default;
+ private:
+  std::unique_ptr<rocksdb::DB> db_;
+};
 
-Result<std::unique_ptr<CheckpointStore>> CheckpointStore::open(const std::string& path) {
-  rocksdb::DB* db = nullptr;
-  const rocksdb::Status opened = rocksdb::DB::Open(make_options(), path, &db);
-  RETURN_IF_ERROR(to_status(opened, "checkpoint " + path));
-  return std::unique_ptr<CheckpointStore>(new CheckpointStore(std::unique_ptr<rocksdb::DB>(db)));
-}
-
-Result<std::uint64_t> CheckpointStore::load(const Visit& visit) {
+Result<std::uint64_t> RocksStore::load(const Visit& visit) {
   rocksdb::ReadOptions options;
   options.verify_checksums = true;
   options.fill_cache = false;
@@ -68,7 +66,7 @@ Result<std::uint64_t> CheckpointStore::load(const Visit& visit) {
   return position;
 }
 
-Status CheckpointStore::write(const std::vector<Change>& changes, std::uint64_t applied_position) {
+Status RocksStore::write(const std::vector<Change>& changes, std::uint64_t applied_position) {
   rocksdb::WriteBatch batch;
   for (const auto& [key, value] : changes) {
     const rocksdb::Status put = value ? batch.Put(key, *value) : batch.Delete(key);
@@ -80,6 +78,16 @@ Status CheckpointStore::write(const std::vector<Change>& changes, std::uint64_t 
   options.disableWAL = true;
   RETURN_IF_ERROR(to_status(db_->Write(options, &batch), "writing the checkpoint"));
   return to_status(db_->Flush(rocksdb::FlushOptions()), "flushing the checkpoint");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CheckpointStore>> CheckpointStore::open(const std::string& path) {
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status opened = rocksdb::DB::Open(make_options(), path, &db);
+  RETURN_IF_ERROR(to_status(opened, "checkpoint " + path));
+  return std::unique_ptr<CheckpointStore>(
+      std::make_unique<RocksStore>(std::unique_ptr<rocksdb::DB>(db)));
 }
 
 }  // namespace shoal::metad

@@ -88,8 +88,13 @@ Task<Status> Journal::recover(std::uint64_t after, const Replay& replay) {
     std::memcpy(&header, page->data(), sizeof header);
     File& file = files_[name];
     file.device = std::move(*device);
-    if (header.magic != kFileMagic || header.crc != crc_of(header))
-      continue;  // prewritten, never used
+    if (header.magic != kFileMagic || header.crc != crc_of(header)) {
+      // Prewritten and never used; one of another size was not even made to its end.
+      if (file.device->size_bytes() == segment_bytes_) continue;
+      files_.erase(name);
+      CO_RETURN_IF_ERROR(co_await directory_.remove(name));
+      continue;
+    }
     if (header.format_version > kJournalFormatVersion) {
       co_return NotSupportedError(
           file.device->name() + " is of format version " + std::to_string(header.format_version) +
@@ -108,6 +113,12 @@ Task<Status> Journal::recover(std::uint64_t after, const Replay& replay) {
   if (!have_uuid) secure_random_bytes(std::as_writable_bytes(std::span(uuid_)));
   std::sort(used.begin(), used.end(),
             [](const File* a, const File* b) { return a->generation < b->generation; });
+  // Trimmed files are used again in any order, so that what is left of the others may have gaps:
+  // whatever a later file makes needless does not count.
+  while (used.size() > 1 && used[1]->first_position <= after + 1) {
+    used.front()->free = true;
+    used.erase(used.begin());
+  }
   last_position_ = used.empty() ? after : used.front()->first_position - 1;
   if (last_position_ > after) {
     co_return CorruptionError("the journal in " + directory_.path() + " begins at position " +

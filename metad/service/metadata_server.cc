@@ -30,7 +30,10 @@ Task<Result<std::unique_ptr<MetadataServer>>> MetadataServer::open(
   StateMachine& machine = *server->machine_;
   using Loaded = Result<std::uint64_t>;
   const Loaded loaded = co_await run_blocking(pool, [&]() -> Loaded {
-    ASSIGN_OR_RETURN(server->store_, CheckpointStore::open(server->options_.checkpoint_path));
+    const MetadataOptions& chosen = server->options_;
+    ASSIGN_OR_RETURN(server->store_, chosen.open_checkpoint
+                                         ? chosen.open_checkpoint()
+                                         : CheckpointStore::open(chosen.checkpoint_path));
     return server->store_->load([&](std::string_view key, std::string_view value) {
       return machine.load_record(key, value);
     });

@@ -6,6 +6,7 @@
 #include <absl/container/flat_hash_map.h>
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -21,7 +22,9 @@
 namespace shoal::metad {
 
 struct MetadataOptions {
+  // Where the checkpoint is, in RocksDB; or how to open another kind of store.
   std::string checkpoint_path;
+  std::function<Result<std::unique_ptr<CheckpointStore>>()> open_checkpoint;
   Duration session_lease = kSessionLease;
   std::uint64_t journal_segment_bytes = kJournalSegmentBytes;
   std::uint64_t checkpoint_after_bytes = kCheckpointAfterBytes;

@@ -56,6 +56,7 @@ void Machine::stamp(proto::Command* command) const {
 std::vector<InodeId> Machine::orphans() const {
   std::vector<InodeId> ids;
   for (const std::uint64_t id : state_.unreaped) ids.emplace_back(id);
+  std::sort(ids.begin(), ids.end());  // the order of a hash set is not the same everywhere
   return ids;
 }
 

@@ -22,7 +22,7 @@ Task<bool> run_elsewhere(BlockingPool* pool) {
 }
 
 TEST(BlockingPool, WorkRunsElsewhereAndComesBackHome) {
-  BlockingPool pool("test", 2);
+  ThreadPool pool("test", 2);
   auto loop = std::move(EventLoop::create("test")).value();
   loop->start();
   for (int i = 0; i < 20; ++i) EXPECT_TRUE(sync_wait(*loop, run_elsewhere(&pool)));
@@ -33,7 +33,7 @@ TEST(BlockingPool, WorkRunsElsewhereAndComesBackHome) {
 TEST(BlockingPool, WhatIsQueuedRunsBeforeTheEnd) {
   std::atomic<int> ran = 0;
   {
-    BlockingPool pool("test", 1);
+    ThreadPool pool("test", 1);
     for (int i = 0; i < 1000; ++i) pool.submit([&] { ++ran; });
   }
   EXPECT_EQ(ran, 1000);

@@ -1,0 +1,235 @@
+#include "tests/sim/ledger.h"
+
+#include <map>
+#include <set>
+
+#include "base/crc32c.h"
+#include "proto/wire/convert.h"
+
+namespace shoal::sim {
+namespace {
+
+using RowKey = std::pair<std::uint64_t, std::uint32_t>;  // pack, row
+
+class LedgerCheck {
+ public:
+  LedgerCheck(SimCluster& cluster, client::ClientStack& client)
+      : cluster_(cluster), client_(client) {}
+  Task<void> run();
+
+ private:
+  Task<void> walk(InodeId directory);
+  Task<void> count_extents(InodeId inode);
+  Task<void> list_packs();
+  void compare_bytes();
+  Task<void> list_drive(StorageNode* node);
+  Task<void> check_fragment(StorageNode* node, FragmentInfo info);
+  void check_rows();
+  void check_dead_packs();
+  void breach(const std::string& what) { cluster_.fail("ledger: " + what); }
+  MonotonicTime deadline() const { return cluster_.simulator().now() + std::chrono::minutes(1); }
+
+  SimCluster& cluster_;
+  client::ClientStack& client_;
+  std::set<std::uint64_t> seen_;                           // inodes
+  std::map<RowKey, std::uint64_t> referenced_;             // bytes, by the extents
+  std::map<std::uint64_t, proto::PackRecord> packs_;       // as metad says
+  std::map<RowKey, std::map<int, RowShape>> stored_;       // by column
+  std::map<std::uint32_t, std::set<std::uint64_t>> held_;  // packs on each drive
+  bool all_drives_serve_ = true;
+};
+
+std::string name_of(const RowKey& row) {
+  return "row " + std::to_string(row.first) + "/" + std::to_string(row.second);
+}
+
+Task<void> LedgerCheck::walk(InodeId directory) {
+  std::string marker;
+  bool more = true;
+  while (more) {
+    const auto page = co_await client_.files().read_directory(directory, marker, 500);
+    if (!page.ok()) {
+      breach("reading directory " + directory.to_string() + ": " + page.status().to_string());
+      co_return;
+    }
+    for (const proto::DirectoryEntry& entry : page->entries()) {
+      marker = entry.cookie();
+      const InodeId inode(entry.attributes().inode());
+      if (!seen_.insert(inode.value()).second) continue;
+      if (entry.attributes().type() == proto::DIRECTORY) co_await walk(inode);
+      if (entry.attributes().type() == proto::REGULAR) co_await count_extents(inode);
+    }
+    more = page->more();
+  }
+}
+
+Task<void> LedgerCheck::count_extents(InodeId inode) {
+  std::uint64_t from = 0;
+  bool more = true;
+  while (more) {
+    proto::Query query;
+    query.mutable_get_extents()->set_inode(inode.value());
+    query.mutable_get_extents()->set_offset(from);
+    const auto reply = co_await client_.metadata().query(std::move(query));
+    if (!reply.ok()) {
+      breach("extents of inode " + inode.to_string() + ": " + reply.status().to_string());
+      co_return;
+    }
+    const auto extents = wire::extents_from_proto(reply->entry().extents());
+    if (!extents.ok()) {
+      breach("extents of inode " + inode.to_string() + ": " + extents.status().to_string());
+      co_return;
+    }
+    for (const Extent& extent : *extents) {
+      referenced_[{extent.pack.value(), extent.row}] += extent.length;
+      from = extent.file_end();
+    }
+    more = reply->entry().more_extents() && !extents->empty();
+  }
+}
+
+Task<void> LedgerCheck::list_packs() {
+  std::uint64_t after = 0;
+  bool more = true;
+  while (more) {
+    proto::Query query;
+    query.mutable_list_packs()->set_after(after);
+    query.mutable_list_packs()->set_limit(100);
+    query.mutable_list_packs()->set_with_rows(true);
+    const auto reply = co_await client_.metadata().query(std::move(query));
+    if (!reply.ok()) {
+      breach("listing packs: " + reply.status().to_string());
+      co_return;
+    }
+    for (const proto::PackRecord& pack : reply->list_packs().packs()) {
+      packs_[pack.pack()] = pack;
+      after = pack.pack();
+    }
+    more = reply->list_packs().more();
+  }
+}
+
+void LedgerCheck::compare_bytes() {
+  for (const auto& [row, bytes] : referenced_) {
+    const auto pack = packs_.find(row.first);
+    const bool there =
+        pack != packs_.end() && static_cast<int>(row.second) < pack->second.row_live_bytes_size();
+    if (!there) breach(name_of(row) + " is named by extents and unknown");
+  }
+  for (const auto& [id, pack] : packs_) {
+    std::uint64_t sum = 0;
+    for (int row = 0; row < pack.row_live_bytes_size(); ++row) {
+      const RowKey key{id, static_cast<std::uint32_t>(row)};
+      const auto named = referenced_.find(key);
+      const std::uint64_t bytes = named == referenced_.end() ? 0 : named->second;
+      sum += pack.row_live_bytes(row);
+      if (bytes != pack.row_live_bytes(row)) {
+        breach(name_of(key) + " has " + std::to_string(pack.row_live_bytes(row)) +
+               " live bytes, extents name " + std::to_string(bytes));
+      }
+    }
+    if (sum != pack.live_bytes()) breach("pack " + std::to_string(id) + " does not add up");
+  }
+}
+
+Task<void> LedgerCheck::check_fragment(StorageNode* node, FragmentInfo info) {
+  stored_[{info.key.pack.value(), info.key.row}][info.key.column] = info.shape;
+  if (node->may_lose_data) co_return;
+  ReadFragmentRequest request;
+  request.drive = node->info.id;
+  request.key = info.key;
+  request.length = info.stored_bytes;
+  const auto read = co_await node->server->read_fragment(request, deadline());
+  if (!read.ok()) breach("a fragment on " + node->host.name + ": " + read.status().to_string());
+  if (info.stored_bytes != info.shape.height(info.key.column))
+    breach("a fragment on " + node->host.name + " has another length than its shape says");
+}
+
+// On the daemon's executor: what is said of a drive is not to be disturbed by the network.
+Task<void> LedgerCheck::list_drive(StorageNode* node) {
+  const DriveId id = node->info.id;
+  if (!node->server->trouble().ok()) {
+    all_drives_serve_ = false;
+    if (!node->may_lose_data)
+      breach(node->host.name + " does not serve: " + node->server->trouble().to_string());
+    co_return;
+  }
+  const auto packs = co_await node->server->list_packs(id, PackId(0), 1'000'000, deadline());
+  if (!packs.ok()) {
+    breach("listing " + node->host.name + ": " + packs.status().to_string());
+    co_return;
+  }
+  for (const PackInfo& pack : *packs) {
+    held_[id.value()].insert(pack.pack.value());
+    const auto fragments =
+        co_await node->server->list_fragments(id, pack.pack, 0, 1'000'000, deadline());
+    if (!fragments.ok()) {
+      if (!node->may_lose_data)
+        breach("listing " + node->host.name + ": " + fragments.status().to_string());
+      continue;
+    }
+    for (const FragmentInfo& info : *fragments) co_await check_fragment(node, info);
+  }
+}
+
+void LedgerCheck::check_rows() {
+  const auto map = client_.metadata().cluster_map();
+  for (const auto& [row, bytes] : referenced_) {
+    const PlacementGroup* group = map->group(pg_of_pack(PackId(row.first)));
+    const auto& columns = stored_[row];
+    if (bytes == 0) continue;
+    if (group == nullptr || columns.empty()) {
+      breach(name_of(row) + " has live bytes and no fragment at all");
+      continue;
+    }
+    const RowShape shape = columns.begin()->second;
+    for (int column = 0; column < shape.code.width(); ++column) {
+      if (shape.height(column) == 0 || columns.contains(column)) continue;
+      const DriveId drive = group->drives[static_cast<std::size_t>(column)];
+      if (cluster_.storage()[drive.value() - 1]->may_lose_data) continue;
+      breach(name_of(row) + " lacks column " + std::to_string(column) + " on drive " +
+             drive.to_string());
+    }
+  }
+}
+
+void LedgerCheck::check_dead_packs() {
+  for (const auto& [id, pack] : packs_) {
+    if (pack.state() != proto::PACK_CLOSED)
+      breach("pack " + std::to_string(id) + " is open although no client is there");
+    // A drive that does not serve keeps its part, and with it the pack, for later.
+    if (pack.live_bytes() == 0 && all_drives_serve_)
+      breach("pack " + std::to_string(id) + " is dead and was not collected");
+  }
+  for (const auto& [drive, packs] : held_) {
+    if (cluster_.storage()[drive - 1]->may_lose_data) continue;
+    for (const std::uint64_t id : packs) {
+      if (!packs_.contains(id))
+        breach("drive " + std::to_string(drive) + " holds pack " + std::to_string(id) +
+               ", which the metadata does not know");
+    }
+  }
+}
+
+Task<void> LedgerCheck::run() {
+  co_await walk(kRootInode);
+  co_await list_packs();
+  compare_bytes();
+  Executor* const home = Executor::current();
+  for (const auto& node : cluster_.storage()) {
+    co_await hop_to(*node->host.executor);
+    co_await list_drive(node.get());
+    co_await hop_to(*home);
+  }
+  check_rows();
+  check_dead_packs();
+}
+
+}  // namespace
+
+Task<void> check_ledger(SimCluster* cluster, client::ClientStack* client) {
+  LedgerCheck check(*cluster, *client);
+  co_await check.run();
+}
+
+}  // namespace shoal::sim

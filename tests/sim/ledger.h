@@ -1,0 +1,13 @@
+// The ledger's check: at rest, the metadata and the drives say the same. Live bytes of every row
+// are the sum of the extents that name it; every row with live bytes has all its fragments, whole,
+// on its drives; what is dead for good is gone from them.
+#pragma once
+
+#include "tests/sim/sim_cluster.h"
+
+namespace shoal::sim {
+
+// Breaches go to cluster->fail(). With nothing under way, on the client's executor.
+Task<void> check_ledger(SimCluster* cluster, client::ClientStack* client);
+
+}  // namespace shoal::sim

@@ -1,0 +1,148 @@
+#include "tests/sim/run.h"
+
+#include "tests/sim/ledger.h"
+#include "tests/sim/nemesis.h"
+#include "tests/sim/workloads/workload.h"
+
+namespace shoal::sim {
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+// Longer than a session lives, and than the collector needs for what it left.
+constexpr Duration kCollectorPatience = minutes(3);
+constexpr Duration kRestPatience = minutes(20);
+constexpr std::uint64_t kMaxSteps = 20'000'000;
+
+class Run {
+ public:
+  explicit Run(const RunOptions& options)
+      : simulator_(options.seed), random_(options.seed ^ 0x5bd1e995) {
+    simulator_.print_trace(options.print_trace);
+    ClusterOptions cluster;
+    cluster.canary = options.canary;
+    cluster.drives = static_cast<int>(4 + random_.below(3));
+    cluster.clients = static_cast<int>(1 + random_.below(3));
+    if (cluster.drives >= 6 && random_.below(2) == 0) cluster.code = {3, 2, MatrixId::kCauchy};
+    if (random_.below(4) == 0) cluster.drive_bytes = 5 << 20;  // it fills up
+    cluster_ = std::make_unique<SimCluster>(simulator_, cluster);
+    nemesis_ = std::make_unique<Nemesis>(*cluster_, random_.next());
+  }
+  RunResult run();
+
+ private:
+  void work();
+  void come_to_rest();
+  void check();
+  template <typename Done>
+  bool wait(Done done, Duration patience) {
+    return simulator_.run_until(
+        [&] { return done() || !cluster_->failure().empty() || simulator_.steps() > kMaxSteps; },
+        simulator_.now() + patience);
+  }
+  // A step of the checks, on the checker's executor.
+  void run_check(Task<void> task);
+
+  Simulator simulator_;
+  SeededRandom random_;
+  std::unique_ptr<SimCluster> cluster_;
+  std::unique_ptr<Nemesis> nemesis_;
+  std::vector<std::unique_ptr<Workload>> workloads_;
+};
+
+void Run::work() {
+  workloads_ = make_workloads(*cluster_, random_);
+  const Status started = cluster_->start();
+  if (!started.ok()) {
+    cluster_->fail("start: " + started.to_string());
+    return;
+  }
+  nemesis_->start();
+  (void)wait([] { return false; }, seconds(20 + random_.below(60)));
+}
+
+void Run::come_to_rest() {
+  nemesis_->stop();
+  if (!cluster_->heal()) {
+    cluster_->fail("the cluster does not come up again");
+    return;
+  }
+  for (const auto& workload : workloads_) workload->stop();
+  const auto all_ended = [&] {
+    for (const auto& node : cluster_->clients())
+      if (node->stack == nullptr) return false;
+    for (const auto& workload : workloads_)
+      if (workload->running) return false;
+    return true;
+  };
+  if (!wait(all_ended, kRestPatience) || !all_ended()) {
+    std::string who;
+    for (const auto& workload : workloads_)
+      if (workload->running) who += " " + workload->name();
+    cluster_->fail("it does not come to rest:" + who);
+  }
+}
+
+Task<void> mark_end(Task<void> task, std::shared_ptr<bool> ended) {
+  co_await std::move(task);
+  *ended = true;
+}
+
+Task<void> close_client(SimCluster* cluster, ClientNode* node) {
+  const Status closed = co_await node->stack->close();
+  if (!closed.ok()) cluster->fail("closing " + node->host.name + ": " + closed.to_string());
+}
+
+void Run::run_check(Task<void> task) {
+  const auto ended = std::make_shared<bool>(false);
+  cluster_->checker_executor().post(
+      [task = std::move(task), ended]() mutable { spawn(mark_end(std::move(task), ended)); });
+  if (!wait([&] { return *ended; }, kRestPatience)) cluster_->fail("a check does not end");
+}
+
+void Run::check() {
+  client::ClientStack* const checker = cluster_->open_checker();
+  if (checker == nullptr) return;
+  for (const auto& workload : workloads_) {
+    if (!cluster_->failure().empty()) return;
+    run_check(workload->check(checker));
+  }
+  for (const auto& node : cluster_->clients()) {
+    if (!cluster_->failure().empty()) return;
+    const auto ended = std::make_shared<bool>(false);
+    node->host.executor->post(
+        [this, &node, ended] { spawn(mark_end(close_client(cluster_.get(), node.get()), ended)); });
+    if (!wait([&] { return *ended; }, kRestPatience)) cluster_->fail("a client does not close");
+  }
+  (void)wait([] { return false; }, kCollectorPatience);
+  if (cluster_->failure().empty()) run_check(check_ledger(cluster_.get(), checker));
+  for (const auto& workload : workloads_) {
+    if (!cluster_->failure().empty()) return;
+    run_check(workload->check(checker));
+  }
+}
+
+RunResult Run::run() {
+  work();
+  if (cluster_->failure().empty()) come_to_rest();
+  if (cluster_->failure().empty()) check();
+  if (simulator_.steps() > kMaxSteps) cluster_->fail("it goes in circles");
+  RunResult result;
+  result.failure = cluster_->failure();
+  result.trace_hash = simulator_.trace_hash();
+  result.steps = simulator_.steps();
+  for (const auto& workload : workloads_) result.acknowledged += workload->acknowledged();
+  result.virtual_seconds = static_cast<double>(simulator_.now().time_since_epoch().count()) / 1e9;
+  return result;
+}
+
+}  // namespace
+
+RunResult run_seed(const RunOptions& options) {
+  // Left as it is at its end, like the processes in it.
+  Run* const run = new Run(options);
+  return run->run();
+}
+
+}  // namespace shoal::sim
