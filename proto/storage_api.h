@@ -93,7 +93,8 @@ struct DriveStatus {
   std::uint64_t read_count = 0;
   std::uint64_t damaged_fragments = 0;  // that damaged_fragments() lists
   std::uint64_t damaged_unlisted = 0;   // found since start, but the list was full
-  // Log segments of which a part cannot be read any more: what was in it is missing from the index.
+  // Log segments in which something cannot be read or does not verify: fragments that were there may
+  // be missing from the index.
   std::uint64_t damaged_segments = 0;
   std::uint64_t payload_bytes_written = 0;  // of fragments that clients sent, since start
   std::uint64_t device_bytes_written = 0;   // all of the log, since start

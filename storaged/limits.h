@@ -37,6 +37,10 @@ inline constexpr std::chrono::seconds kDriveWatchInterval{2};
 inline constexpr std::size_t kCrcCacheFragments = 16 * 1024;
 // Fragments that a drive lists as damaged; what is beyond it is counted.
 inline constexpr std::size_t kMaxDamagedFragments = 16 * 1024;
+// What is read at once where a segment is searched for batches, in pages.
+inline constexpr std::uint32_t kSearchPages = 256;
+// Pages of a segment that may turn out unreadable one after another before the search ends.
+inline constexpr std::uint32_t kMaxUnreadablePages = 64;
 // Segments opened side by side at the start.
 inline constexpr std::size_t kRecoverAtOnce = 16;
 // A directory entry list on a parity fragment.

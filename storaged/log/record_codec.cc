@@ -204,17 +204,24 @@ Result<BatchView> peek_batch(std::span<const std::byte> first_page, const Uuid& 
   return view;
 }
 
+bool summary_crc_matches(std::span<const std::byte> summary, const BatchHeader& header) {
+  const std::size_t used = header.summary_bytes;
+  if (used < sizeof header || summary.size() < used) return false;
+  BatchHeader clean = header;
+  clean.crc = 0;
+  const std::uint32_t crc = crc32c(std::as_bytes(std::span(&clean, 1)));
+  return crc32c(summary.subspan(sizeof clean, used - sizeof clean), crc) == header.crc;
+}
+
 Result<std::vector<Record>> parse_summary(std::span<const std::byte> summary,
                                           const BatchView& view) {
   const std::size_t used = view.header.summary_bytes;
   if (summary.size() < used) return CorruptionError("a summary that is cut short");
-  BatchHeader clean = view.header;
-  clean.crc = 0;
-  std::uint32_t crc = crc32c(std::as_bytes(std::span(&clean, 1)));
-  crc = crc32c(summary.subspan(sizeof clean, used - sizeof clean), crc);
-  if (crc != view.header.crc) return CorruptionError("a summary whose CRC does not match");
-  const std::string_view records(reinterpret_cast<const char*>(summary.data()) + sizeof clean,
-                                 used - sizeof clean);
+  if (!summary_crc_matches(summary, view.header))
+    return CorruptionError("a summary whose CRC does not match");
+  const std::string_view records(
+      reinterpret_cast<const char*>(summary.data()) + sizeof(BatchHeader),
+      used - sizeof(BatchHeader));
   return parse_records(records, view.header.record_count, view.header.kind == BatchKind::kFooter);
 }
 

@@ -35,6 +35,8 @@ struct BatchView {
 // impossible lengths.
 Result<BatchView> peek_batch(std::span<const std::byte> first_page, const Uuid& drive_uuid,
                              std::uint32_t segment_id, std::uint64_t generation);
+// Whether `summary` is the whole one of this header.
+bool summary_crc_matches(std::span<const std::byte> summary, const BatchHeader& header);
 // Checks the CRC of the whole summary and parses its records. Errors: kCorruption.
 Result<std::vector<Record>> parse_summary(std::span<const std::byte> summary,
                                           const BatchView& view);

@@ -432,7 +432,8 @@ DriveStatus Drive::status() const {
                        packs_.size() * (sizeof(Pack) + sizeof(PackId));
   status.flush_count = closed_flushes_;
   for (const auto& [id, segment] : segments_) {
-    if (segment->device != nullptr) status.flush_count += segment->device->flush_count();
+    status.flush_count += segment->device->flush_count();
+    if (segment->incomplete) ++status.damaged_segments;
   }
   status.write_count = write_count_;
   status.read_count = read_count_;

@@ -194,13 +194,29 @@ class Drive {
 
   // drive_recovery.cc
   Task<Status> recover();
+  Task<Result<std::vector<SegmentPtr>>> find_segments();
   Task<Result<std::vector<Record>>> recover_segment(SegmentPtr segment);
+  Task<void> drop_unfinished_file();
+  void apply_recovered(std::vector<Record> records, std::vector<std::uint32_t> owners);
+  void open_heads();
+
+  // drive_scan.cc
+  struct Batch {
+    BatchHeader header;
+    std::uint32_t summary_pages = 0;
+    std::uint32_t end_page = 0;
+    std::vector<Record> records;
+  };
+  void retire(Segment& segment, const Status& why);
+  Task<Result<std::uint64_t>> find_generation(Segment& segment);
   Task<Result<std::vector<Record>>> read_footer(Segment& segment);
+  Task<Result<Batch>> read_batch(Segment& segment, std::uint32_t page, std::uint64_t generation);
   Task<Result<std::vector<Record>>> scan_segment(Segment& segment);
-  Task<bool> payload_verifies(Segment& segment, const std::vector<Record>& records);
-  Task<std::uint32_t> find_later_batch(Segment& segment, std::uint32_t from_page,
-                                       std::uint64_t after_lsn);
-  void apply_recovered(std::vector<Record> records, std::vector<std::uint32_t> segments);
+  Task<std::vector<Record>> verified_records(Segment& segment, std::vector<Record> records);
+  Task<std::uint32_t> find_later_batch(Segment& segment, std::uint32_t from_page);
+  Task<std::uint64_t> newest_generation(Segment& segment);
+  Task<std::vector<std::uint32_t>> batch_like_pages(Segment& segment, std::uint32_t page,
+                                                    std::uint32_t* unreadable);
 
   const std::unique_ptr<BlockDirectory> directory_;
   DriveOptions options_;

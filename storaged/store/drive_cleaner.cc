@@ -48,8 +48,10 @@ void Drive::maybe_recycle(std::uint32_t id) {
   const auto found = segments_.find(id);
   if (found == segments_.end() || closing_) return;
   Segment& segment = *found->second;
-  if (segment.state != SegmentState::kSealed || segment.live_fragments > 0 || segment.readers > 0)
+  if (segment.state != SegmentState::kSealed || segment.retired || segment.live_fragments > 0 ||
+      segment.readers > 0) {
     return;
+  }
   segment.state = SegmentState::kPrepared;  // nobody else takes it meanwhile
   background_.spawn(recycle(found->second));
 }
@@ -108,7 +110,8 @@ Drive::SegmentPtr Drive::pick_victim() const {
   SegmentPtr best;
   std::uint64_t best_pages = 0;
   for (const auto& [id, segment] : segments_) {
-    if (segment->state != SegmentState::kSealed || segment->immovable) continue;
+    if (segment->state != SegmentState::kSealed || segment->immovable || segment->retired)
+      continue;
     const std::uint64_t pages =
         segment->live_pages + segment->live_fragments / kFragmentsPerSummaryPage;
     if (pages * 1000 > std::uint64_t{segment->page_count()} * kCleanLivePerMille) continue;
@@ -120,7 +123,9 @@ Drive::SegmentPtr Drive::pick_victim() const {
 }
 
 Task<void> Drive::clean() {
-  while (!closing_ && failed_.ok() && is_short_of_space()) {
+  // Each segment once at most: where copies take as much as they give back there is no end.
+  for (std::size_t left = segments_.size(); left > 0 && is_short_of_space(); --left) {
+    if (closing_ || !failed_.ok()) break;
     const SegmentPtr victim = pick_victim();
     if (victim == nullptr) break;
     const Status cleaned = co_await clean_segment(victim);

@@ -44,11 +44,6 @@ std::size_t footer_size(const Record& record) {
   return record_size_bound(light);
 }
 
-std::string segment_name(std::uint32_t id) {
-  std::string digits = std::to_string(id);
-  return "segment-" + std::string(8 - std::min<std::size_t>(8, digits.size()), '0') + digits;
-}
-
 }  // namespace
 
 Task<void> Drive::run_head(Head* head) {
@@ -240,7 +235,7 @@ Task<Result<Drive::SegmentPtr>> Drive::prepare_segment(bool written) {
   segment->records.clear();
   segment->controls.clear();
   segment->packs.clear();
-  segment->immovable = false;
+  segment->immovable = segment->incomplete = segment->closed = false;
   segment->footer_bytes = 0;
   co_return segment;
 }

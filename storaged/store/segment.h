@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/io/block_device.h"
@@ -19,6 +20,10 @@ enum class SegmentState {
   kSealed,    // full
 };
 
+// Of the file: "segment-00000007". Ids begin with 1.
+std::string segment_name(std::uint32_t id);
+bool parse_segment_name(const std::string& name, std::uint32_t* id);
+
 struct Segment {
   std::uint32_t id = 0;
   std::unique_ptr<BlockDevice> device;
@@ -32,6 +37,9 @@ struct Segment {
   std::uint64_t live_pages = 0;
   int readers = 0;               // reads under way: it is not recycled before they end
   bool immovable = false;        // holds damaged fragments, which the cleaner cannot copy
+  bool incomplete = false;       // some of what was written to it is missing from the index
+  bool closed = false;           // found open, but nothing may follow what is in it
+  bool retired = false;          // a part of the file cannot be read: never written again
   std::vector<Record> records;   // while active: what the footer will hold
   std::size_t footer_bytes = 0;  // of them
   std::vector<Record> controls;  // deletions and seals in it
