@@ -65,6 +65,20 @@ Task<std::unique_ptr<StorageServer>> StorageServer::open(Executor& executor,
   co_return server;
 }
 
+Task<Status> StorageServer::add_drive(DriveConfig config) {
+  const DriveId id = config.options.identity.drive;
+  if (drives_.contains(id)) co_return AlreadyExistsError("drive " + id.to_string() + " is served");
+  auto opened = co_await open_drive(&open_directory_, config);
+  if (!opened.ok()) co_return opened.status();
+  auto entry = std::make_unique<Entry>();
+  entry->config = std::move(config);
+  entry->config.options.format_if_empty = false;
+  entry->drive = std::move(*opened);
+  if (!drives_.emplace(id, std::move(entry)).second)
+    co_return AlreadyExistsError("drive " + id.to_string() + " is served");
+  co_return OkStatus();
+}
+
 void StorageServer::set_trouble(Entry* entry, Status trouble) {
   if (trouble == entry->trouble) return;
   log_error("storaged", "a drive is not open",

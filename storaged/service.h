@@ -34,6 +34,9 @@ class StorageServer final : public StorageApi {
   // The same with directories and block devices of this machine, on io's loop.
   static Task<std::unique_ptr<StorageServer>> open(IoContext& io, std::vector<DriveConfig> drives);
   Task<void> close();
+  // Opens one more drive, and serves it. Errors: kAlreadyExists for a drive that is served; what
+  // keeps it from being opened.
+  Task<Status> add_drive(DriveConfig config);
   // What keeps a drive from serving, of the first such drive.
   Status trouble() const;
 

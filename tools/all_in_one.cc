@@ -14,18 +14,38 @@
 namespace shoal::tools {
 namespace {
 
+Status make_drive_directory(const std::string& path) {
+  if (is_block_device(path)) return OkStatus();
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  return error ? ErrnoError(error.value(), "drive " + path) : OkStatus();
+}
+
 Status make_directories(const ClusterDirectory& directory, const ClusterConfig& config) {
   std::error_code error;
   std::filesystem::create_directories(directory.metad_path(), error);
-  if (!error && !config.made) {
-    for (const ClusterDrive& drive : config.drives) {
-      if (is_block_device(drive.path)) continue;
-      std::filesystem::create_directories(drive.path, error);
-      if (error) break;
-    }
+  if (error) return ErrnoError(error.value(), directory.metad_path());
+  for (const ClusterDrive& drive : config.drives) {
+    if (!config.made) RETURN_IF_ERROR(make_drive_directory(drive.path));
   }
-  return error ? IoError("making the directories of " + directory.path() + ": " + error.message())
-               : OkStatus();
+  return OkStatus();
+}
+
+// As storaged opens them.
+Result<std::vector<storaged::DriveConfig>> drive_configs(const ClusterConfig& config) {
+  std::vector<std::string> paths;
+  for (const ClusterDrive& drive : config.drives) paths.push_back(drive.path);
+  ASSIGN_OR_RETURN(const auto capacities, storaged::drive_capacities(config.capacity, paths));
+  std::vector<storaged::DriveConfig> drives;
+  for (const ClusterDrive& drive : config.drives) {
+    storaged::DriveConfig one;
+    one.path = drive.path;
+    one.options.identity = {config.cluster_uuid, drive.uuid, drive.id};
+    one.options.max_bytes = capacities[drives.size()];
+    one.options.format_if_empty = !config.made || drive.fresh;
+    drives.push_back(std::move(one));
+  }
+  return drives;
 }
 
 }  // namespace
@@ -53,18 +73,7 @@ Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterCon
   ASSIGN_OR_RETURN(store_loop_, EventLoop::create("shoal-store"));
   ASSIGN_OR_RETURN(io_, IoContext::create(*store_loop_));
   store_loop_->start();
-  std::vector<std::string> paths;
-  for (const ClusterDrive& drive : config.drives) paths.push_back(drive.path);
-  ASSIGN_OR_RETURN(const auto capacities, storaged::drive_capacities(config.capacity, paths));
-  std::vector<storaged::DriveConfig> drives;
-  for (const ClusterDrive& drive : config.drives) {
-    storaged::DriveConfig one;
-    one.path = drive.path;
-    one.options.identity = {config.cluster_uuid, drive.uuid, drive.id};
-    one.options.max_bytes = capacities[drives.size()];
-    one.options.format_if_empty = !config.made;
-    drives.push_back(std::move(one));
-  }
+  ASSIGN_OR_RETURN(std::vector<storaged::DriveConfig> drives, drive_configs(config));
   storage_ = sync_wait(*store_loop_, storaged::StorageServer::open(*io_, std::move(drives)));
   // A drive that is missing later is a fault to live with; one that cannot be made is an error.
   if (!config.made) RETURN_IF_ERROR(storage_->trouble());
@@ -250,11 +259,21 @@ ClusterStatus AllInOne::status() {
   return status;
 }
 
-int AllInOne::run_admin(const AdminCommand& command, std::vector<std::string> words,
-                        AdminOutput* output) {
-  AdminCluster cluster{*store_loop_, *metadata_,
-                       [this](const DriveInfo&) { return storage_.get(); }};
-  return sync_wait(*store_loop_, command.run(&cluster, std::move(words), output));
+EventLoop& AllInOne::admin_loop() { return *store_loop_; }
+
+AdminCluster AllInOne::admin() {
+  return {*store_loop_, *metadata_, [this](const DriveInfo&) { return storage_.get(); }};
+}
+
+Result<std::string> AllInOne::serve_drive(const ClusterConfig& config, const ClusterDrive& drive) {
+  ASSIGN_OR_RETURN(std::vector<storaged::DriveConfig> drives, drive_configs(config));
+  for (storaged::DriveConfig& one : drives) {
+    if (one.options.identity.drive != drive.id) continue;
+    RETURN_IF_ERROR(make_drive_directory(drive.path));
+    RETURN_IF_ERROR(sync_wait(*store_loop_, storage_->add_drive(std::move(one))));
+    return std::string();
+  }
+  return NotFoundError("drive " + drive.id.to_string() + " is not in the configuration");
 }
 
 RunningCluster AllInOne::running() const {

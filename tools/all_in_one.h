@@ -1,5 +1,6 @@
 // AllInOne: a whole cluster in this process. Drives and metadata share one loop, a mount has one,
-// the S3 server and the worker have theirs, each with a client of its own; calls between loops go through queues instead of gRPC.
+// the S3 server and the worker have theirs, each with a client of its own; calls between loops go
+// through queues instead of gRPC.
 #pragma once
 
 #include <atomic>
@@ -35,8 +36,9 @@ class AllInOne final : public Cluster {
   Status stop() override;
   ClusterStatus status() override;
   Status mount(const std::string& mount_point) override;
-  int run_admin(const AdminCommand& command, std::vector<std::string> words,
-                AdminOutput* output) override;
+  EventLoop& admin_loop() override;
+  AdminCluster admin() override;
+  Result<std::string> serve_drive(const ClusterConfig& config, const ClusterDrive& drive) override;
   RunningCluster running() const override;
   // A client of its own on `loop`; it is closed before this cluster is stopped.
   Result<std::unique_ptr<client::ClientStack>> open_client(EventLoop& loop, std::string name,

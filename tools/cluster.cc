@@ -54,6 +54,12 @@ std::uint64_t total_memory(const ClusterStatus& status) {
 
 }  // namespace
 
+int Cluster::run_admin(const AdminCommand& command, std::vector<std::string> words,
+                       AdminOutput* output) {
+  AdminCluster cluster = admin();
+  return sync_wait(admin_loop(), command.run(&cluster, std::move(words), output));
+}
+
 std::string to_json(const ClusterStatus& status) {
   JsonWriter json;
   json.begin_object();

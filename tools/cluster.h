@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/io/event_loop.h"
 #include "base/result.h"
 #include "proto/metadata.pb.h"
 #include "proto/storage_api.h"
@@ -47,9 +48,15 @@ class Cluster {
   virtual ClusterStatus status() = 0;
   // One more mount; it ends with the cluster, or with umount. Errors: as FuseSession::mount.
   virtual Status mount(const std::string& mount_point) = 0;
+  // The daemons, as its own loop reaches them.
+  virtual EventLoop& admin_loop() = 0;
+  virtual AdminCluster admin() = 0;
+  // Opens, or makes, a drive of the configuration and serves it from now on. Returns where
+  // (DriveInfo::address). Errors: why it cannot be opened.
+  virtual Result<std::string> serve_drive(const ClusterConfig& config,
+                                          const ClusterDrive& drive) = 0;
   // Runs an admin command on the cluster; any thread. Returns its exit status.
-  virtual int run_admin(const AdminCommand& command, std::vector<std::string> words,
-                        AdminOutput* output) = 0;
+  int run_admin(const AdminCommand& command, std::vector<std::string> words, AdminOutput* output);
   // For those who find the cluster by its directory.
   virtual RunningCluster running() const = 0;
 };

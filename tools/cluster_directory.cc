@@ -153,8 +153,9 @@ Result<ClusterConfig> ClusterDirectory::load() const {
       ASSIGN_OR_RETURN(config.capacity, parse_number<std::uint64_t>(file, key, value));
     } else if (key == "made") {
       config.made = value != "no";
-    } else if (key == "drive") {
+    } else if (key == "drive" || key == "fresh_drive") {
       ASSIGN_OR_RETURN(ClusterDrive drive, parse_drive(file, value));
+      drive.fresh = key == "fresh_drive";
       config.drives.push_back(std::move(drive));
     } else {
       return CorruptionError(file + ": unknown key " + key);
@@ -175,9 +176,14 @@ Status ClusterDirectory::save(const ClusterConfig& config) const {
   text += "capacity = " + std::to_string(config.capacity) + "\n";
   if (!config.made) text += "made = no\n";
   for (const ClusterDrive& drive : config.drives) {
-    text += "drive = " + drive.id.to_string() + " " + drive.uuid + " " + drive.path + "\n";
+    text += (drive.fresh ? "fresh_drive = " : "drive = ") + drive.id.to_string() + " " +
+            drive.uuid + " " + drive.path + "\n";
   }
   return write_file_durably(path_ + "/cluster.conf", text, 0644);
+}
+
+ClusterDrive ClusterDirectory::new_drive(DriveId id, const std::string& path) {
+  return {id, random_uuid(), path, true};
 }
 
 Result<ClusterConfig> ClusterDirectory::load_or_draft(
@@ -199,7 +205,7 @@ Result<ClusterConfig> ClusterDirectory::load_or_draft(
       for (const ClusterDrive& drive : old->drives)
         if (drive.path == paths[i]) uuid = drive.uuid;
     }
-    config.drives.push_back({DriveId(i + 1), std::move(uuid), paths[i]});
+    config.drives.push_back({DriveId(i + 1), std::move(uuid), paths[i], false});
   }
   RETURN_IF_ERROR(save(config));
   return config;

@@ -25,6 +25,9 @@ struct ClusterDrive {
   DriveId id;
   std::string uuid;
   std::string path;  // a directory, or a block device
+  // It is to join: it may be made where nothing is, until a start or `shoal drive add` has
+  // succeeded.
+  bool fresh = false;
 };
 
 struct ClusterConfig {
@@ -72,6 +75,8 @@ class ClusterDirectory {
   Result<ClusterConfig> load() const;
   // *Durable:* the whole file, or the one before.
   Status save(const ClusterConfig& config) const;
+  // A drive that is to join, with a uuid of its own.
+  static ClusterDrive new_drive(DriveId id, const std::string& path);
   std::string log_path() const { return path_ + "/log"; }
   // The cluster that is here, or else a new one with these drives (`drive_count` of them in this
   // directory when none is named), which is saved before anything of it is made: a start that

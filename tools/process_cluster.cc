@@ -96,7 +96,8 @@ Status ProcessCluster::start_all(const ClusterConfig& config, const ClusterOptio
   ASSIGN_OR_RETURN(loop_, EventLoop::create("shoal-watch"));
   loop_->start();
   supervisor_ = std::make_unique<Supervisor>(*loop_, run_path_);
-  RETURN_IF_ERROR(start_storage(config));
+  ASSIGN_OR_RETURN(const std::vector<StorageSpec> storage, storage_specs(config));
+  RETURN_IF_ERROR(start_storage(storage));
   RETURN_IF_ERROR(start_metad(config, options));
   remote_ = std::make_unique<client::RemoteCluster>(*loop_, metad_address_, "shoal up");
   RETURN_IF_ERROR(start_worker(options));
@@ -124,30 +125,42 @@ Result<DaemonSpec> ProcessCluster::make_spec(const std::string& name, const std:
   return spec;
 }
 
-Status ProcessCluster::start_storage(const ClusterConfig& config) {
-  std::error_code error;
-  std::filesystem::create_directories(data_path_ + "/drives", error);
-  if (error) return ErrnoError(error.value(), data_path_ + "/drives");
+Result<std::vector<ProcessCluster::StorageSpec>> ProcessCluster::storage_specs(
+    const ClusterConfig& config) const {
   std::vector<std::string> paths;
   for (const ClusterDrive& drive : config.drives) paths.push_back(drive.path);
   ASSIGN_OR_RETURN(const auto capacities, storaged::drive_capacities(config.capacity, paths));
-  std::vector<DaemonSpec> specs;
-  std::vector<std::string> texts;
+  std::vector<StorageSpec> specs;
   for (const ClusterDrive& drive : config.drives) {
-    ASSIGN_OR_RETURN(const std::string address, free_address());
-    storage_addresses_.push_back(address);
-    texts.push_back("listen = " + address + "\ncluster-uuid = " + config.cluster_uuid +
-                    "\ndrive = " + drive.id.to_string() + " " + drive.uuid + " " + drive.path +
-                    "\ncapacity = " + std::to_string(capacities[specs.size()]) + "\n");
-    ASSIGN_OR_RETURN(DaemonSpec spec,
-                     make_spec(storage_name(drive), "shoal-storaged",
-                               texts.back() + (!config.made ? "format = true\n" : "")));
+    StorageSpec spec;
+    spec.name = storage_name(drive);
+    spec.format = !config.made || drive.fresh;
+    ASSIGN_OR_RETURN(spec.address, free_address());
+    spec.text = "listen = " + spec.address + "\ncluster-uuid = " + config.cluster_uuid +
+                "\ndrive = " + drive.id.to_string() + " " + drive.uuid + " " + drive.path +
+                "\ncapacity = " + std::to_string(capacities[specs.size()]) + "\n";
     specs.push_back(std::move(spec));
   }
-  RETURN_IF_ERROR(sync_wait(*loop_, start_together(supervisor_.get(), std::move(specs))));
-  // A daemon that is started again must not make a new drive where one has gone.
-  for (std::size_t i = 0; !config.made && i < texts.size(); ++i)
-    RETURN_IF_ERROR(write_file_durably(spec_path(storage_name(config.drives[i])), texts[i], 0600));
+  return specs;
+}
+
+Status ProcessCluster::start_storage(const std::vector<StorageSpec>& specs) {
+  std::error_code error;
+  std::filesystem::create_directories(data_path_ + "/drives", error);
+  if (error) return ErrnoError(error.value(), data_path_ + "/drives");
+  std::vector<DaemonSpec> daemons;
+  for (const StorageSpec& spec : specs) {
+    ASSIGN_OR_RETURN(
+        DaemonSpec daemon,
+        make_spec(spec.name, "shoal-storaged", spec.text + (spec.format ? "format = true\n" : "")));
+    daemons.push_back(std::move(daemon));
+  }
+  RETURN_IF_ERROR(sync_wait(*loop_, start_together(supervisor_.get(), std::move(daemons))));
+  for (const StorageSpec& spec : specs) {
+    storage_addresses_.push_back(spec.address);
+    // A daemon that is started again must not make a new drive where one has gone.
+    if (spec.format) RETURN_IF_ERROR(write_file_durably(spec_path(spec.name), spec.text, 0600));
+  }
   return OkStatus();
 }
 
@@ -259,11 +272,22 @@ ClusterStatus ProcessCluster::status() {
   return status;
 }
 
-int ProcessCluster::run_admin(const AdminCommand& command, std::vector<std::string> words,
-                              AdminOutput* output) {
-  AdminCluster cluster{*loop_, remote_->metadata(),
-                       [this](const DriveInfo& drive) { return &remote_->storage(drive.address); }};
-  return sync_wait(*loop_, command.run(&cluster, std::move(words), output));
+EventLoop& ProcessCluster::admin_loop() { return *loop_; }
+
+AdminCluster ProcessCluster::admin() {
+  return {*loop_, remote_->metadata(),
+          [this](const DriveInfo& drive) { return &remote_->storage(drive.address); }};
+}
+
+Result<std::string> ProcessCluster::serve_drive(const ClusterConfig& config,
+                                                const ClusterDrive& drive) {
+  ASSIGN_OR_RETURN(std::vector<StorageSpec> specs, storage_specs(config));
+  for (StorageSpec& spec : specs) {
+    if (spec.name != storage_name(drive)) continue;
+    RETURN_IF_ERROR(start_storage({spec}));
+    return spec.address;
+  }
+  return NotFoundError("drive " + drive.id.to_string() + " is not in the configuration");
 }
 
 RunningCluster ProcessCluster::running() const {

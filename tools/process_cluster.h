@@ -1,6 +1,6 @@
 // ProcessCluster: a whole cluster on this machine, every daemon its own process: one shoal-storaged
-// for each drive, shoal-metad, shoal-worker, shoal-s3 and shoal-fuse, which talk gRPC over loopback. The
-// configuration of each is written to DIR/run, and so is its log.
+// for each drive, shoal-metad, shoal-worker, shoal-s3 and shoal-fuse, which talk gRPC over
+// loopback. The configuration of each is written to DIR/run, and so is its log.
 #pragma once
 
 #include <memory>
@@ -22,8 +22,9 @@ class ProcessCluster final : public Cluster {
   Status stop() override;
   ClusterStatus status() override;
   Status mount(const std::string& mount_point) override;
-  int run_admin(const AdminCommand& command, std::vector<std::string> words,
-                AdminOutput* output) override;
+  EventLoop& admin_loop() override;
+  AdminCluster admin() override;
+  Result<std::string> serve_drive(const ClusterConfig& config, const ClusterDrive& drive) override;
   RunningCluster running() const override;
 
  private:
@@ -33,7 +34,15 @@ class ProcessCluster final : public Cluster {
         credentials_path_(directory.credentials_path()),
         metad_path_(directory.metad_path()) {}
   Status start_all(const ClusterConfig& config, const ClusterOptions& options);
-  Status start_storage(const ClusterConfig& config);
+  // The daemon of one drive.
+  struct StorageSpec {
+    std::string name;
+    std::string address;
+    std::string text;     // its configuration
+    bool format = false;  // at its first start
+  };
+  Result<std::vector<StorageSpec>> storage_specs(const ClusterConfig& config) const;
+  Status start_storage(const std::vector<StorageSpec>& specs);
   Status start_metad(const ClusterConfig& config, const ClusterOptions& options);
   Status start_s3(const std::string& address);
   Status start_worker(const ClusterOptions& options);

@@ -319,6 +319,7 @@ Task<Status> Rebuilder::audit_all(Work* work) {
   repair->set_lost_rows(all.lost_rows);
   audited_whole_ = all.missing == all.restored;
   audited_epoch_ = work->map->epoch;
+  repair->set_audited_epoch(audited_epoch_);
   audited_at_ = options_.executor.now();
   if (!audited_whole_)
     co_return UnavailableError(std::to_string(all.missing - all.restored) +

@@ -18,10 +18,9 @@ constexpr char kPurpose[] =
     "  lost ID --yes   give it up: what it held is restored from the others\n"
     "  up ID           back into service: end draining, or it was not lost after all\n"
     "  remove ID       forget a drive that nothing needs any more\n"
+    "  add PATH        make an empty directory or a blank device of this machine a drive\n"
     "  join UUID HOST:PORT [HOST [RACK]]\n"
-    "                  a drive that the daemon at this address serves becomes part of the "
-    "cluster;\n"
-    "                  on one machine `shoal drive add PATH` does all of it";
+    "                  a drive that the daemon at this address serves becomes part of the cluster";
 
 struct Columns {
   std::uint64_t held = 0;
@@ -127,7 +126,7 @@ Result<proto::ChangeCluster> parse_change(const std::vector<std::string>& words,
       {"drain", DriveState::kDraining}, {"lost", DriveState::kOut}, {"up", DriveState::kUp}};
   const auto state = states.find(words[0]);
   if (words.size() != 2 || (state == states.end() && words[0] != "remove"))
-    return InvalidArgumentError("shoal drive list | drain ID | lost ID | up ID | remove ID | join");
+    return InvalidArgumentError("shoal drive list | drain ID | lost ID | up ID | remove ID | add PATH | join");
   ASSIGN_OR_RETURN(const DriveId id, parse_drive(words[1]));
   if (words[0] == "remove") {
     change.mutable_forget_drive()->set_drive(id.value());
@@ -150,7 +149,7 @@ Task<int> run_drive(AdminCluster* cluster, std::vector<std::string> words, Admin
   Config config("shoal drive", kPurpose);
   config.add("json", &json, "list: as one JSON object");
   config.add("yes", &yes, "lost: do not ask");
-  config.add_words("VERB", &verbs, "list, drain, lost, up, remove, join");
+  config.add_words("VERB", &verbs, "list, drain, lost, up, remove, add, join");
   int exit_status = kExitOk;
   if (!parse_admin_words(&config, words, output, &exit_status)) co_return exit_status;
   if (verbs.empty()) verbs.push_back("list");

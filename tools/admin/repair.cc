@@ -20,7 +20,7 @@ struct RepairStatus {
   // Whether all that is known to be wrong has been put right, by an audit since.
   bool whole() const {
     return has_worker && moves == 0 && stranded == 0 && damaged == 0 && silent == 0 &&
-           task.repair().last_audit_ns() > 0 && task.repair().missing_fragments() == 0 &&
+           task.repair().audited_epoch() == map.epoch && task.repair().missing_fragments() == 0 &&
            task.repair().lost_rows() == 0 && task.repair().exposed_rows() == 0;
   }
   std::uint64_t seconds_left() const {

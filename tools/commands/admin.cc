@@ -2,6 +2,7 @@
 // the daemons of the cluster whose metad is at --metad HOST:PORT.
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 #include "client/remote_cluster.h"
 #include "tools/admin/admin.h"
@@ -83,6 +84,9 @@ int command_admin(const std::string& noun, const Arguments& arguments) {
     (*loop)->join();
     return exit_status;
   }
+  // It is looked up where the cluster runs, whose working directory is another one.
+  if (noun == "drive" && words.size() == 2 && words[0] == "add")
+    words[1] = std::filesystem::absolute(words[1]).string();
   if (data.empty() == metad.empty()) {
     return fail(InvalidArgumentError("--data DIR of a cluster that runs on this machine is needed, "
                                      "or --metad HOST:PORT"),

@@ -16,6 +16,7 @@
 #include "tools/all_in_one.h"
 #include "tools/commands/commands.h"
 #include "tools/control_socket.h"
+#include "tools/local_drives.h"
 #include "tools/process_cluster.h"
 
 namespace shoal::tools {
@@ -97,7 +98,8 @@ Result<std::unique_ptr<Cluster>> start_cluster(const ClusterDirectory& directory
 }
 
 // What the control socket answers: `status json`, `status text`, `mount DIR` and admin commands.
-int answer_control(Cluster* cluster, const std::vector<std::string>& words, AdminOutput* output) {
+int answer_control(Cluster* cluster, LocalDrives* drives, const std::vector<std::string>& words,
+                   AdminOutput* output) {
   if (words.size() == 2 && words[0] == "status") {
     const ClusterStatus status = cluster->status();
     output->out(words[1] == "json" ? to_json(status) : to_text(status));
@@ -108,6 +110,7 @@ int answer_control(Cluster* cluster, const std::vector<std::string>& words, Admi
     if (!mounted.ok()) output->err(mounted.message() + "\n");
     return mounted.ok() ? kExitOk : kExitFailed;
   }
+  if (LocalDrives::takes(words)) return drives->run(words, output);
   const AdminCommand* command = words.empty() ? nullptr : find_admin_command(words[0]);
   if (command == nullptr) {
     output->err("shoal: the cluster's program does not know this question\n");
@@ -184,13 +187,21 @@ int run(const UpOptions& options, Readiness ready) {
   }
   auto cluster = start_cluster(*directory, *config, options);
   if (!cluster.ok()) return give_up(cluster.status());
-  Status status;
-  if (!std::exchange(config->made, true)) status = directory->save(*config);
+  // What was to be made is there now, and drives that were to join have joined.
+  bool changed = !std::exchange(config->made, true);
+  for (const DriveStatus& served : (*cluster)->status().drives) {
+    for (ClusterDrive& drive : config->drives) {
+      if (drive.id == served.drive && !served.state.starts_with("failed"))
+        changed |= std::exchange(drive.fresh, false);
+    }
+  }
+  Status status = changed ? directory->save(*config) : OkStatus();
+  LocalDrives drives(**cluster, *directory, *config);
   if (status.ok()) status = directory->publish((*cluster)->running());
   auto control =
       ControlSocket::open(directory->run_path() + "/control",
                           [&](const std::vector<std::string>& words, AdminOutput* output) {
-                            return answer_control(cluster->get(), words, output);
+                            return answer_control(cluster->get(), &drives, words, output);
                           });
   if (status.ok() && !control.ok()) status = control.status();
   if (!status.ok()) {
