@@ -116,11 +116,9 @@ void Drive::apply_recovered(std::vector<Record> records, std::vector<std::uint32
   for (std::size_t i = 0; i < records.size(); ++i) {
     const Record& record = records[i];
     Segment& segment = *segments_.at(owners[i]);
-    if (record.type == RecordType::kFragment) {
+    if (record.type == RecordType::kFragment || record.type == RecordType::kSealPack)
       ++segment.packs[record.key.pack];
-    } else {
-      segment.controls.push_back(record);
-    }
+    if (record.type != RecordType::kFragment) segment.controls.push_back(record);
     if (record.type == RecordType::kDeletePack) deleted_packs_.insert(record.key.pack);
     if (record.type == RecordType::kEvictPack) {
       std::uint64_t& below = evicted_below[record.key.pack];

@@ -30,6 +30,7 @@ struct Options {
   bool twice = false;           // and compare the traces
   bool expect_failure = false;  // a canary: passes once a seed has found it
   bool verbose = false;
+  bool listed = false;  // seeds come from a file, which may name none
 };
 
 int usage() {
@@ -84,7 +85,7 @@ std::optional<Options> parse(int argc, char** argv) {
     else if (flag == "--jobs")
       options.jobs = std::max(1, std::atoi(argv[++i]));
     else if (flag == "--regressions")
-      options.seeds = read_regressions(argv[++i]);
+      options.seeds = read_regressions(argv[++i]), options.listed = true;
     else if (flag == "--canary") {
       const std::optional<Canary> canary = canary_of(argv[++i]);
       if (!canary) return std::nullopt;
@@ -94,7 +95,7 @@ std::optional<Options> parse(int argc, char** argv) {
     }
   }
   for (std::uint64_t i = 0; i < count; ++i) options.seeds.push_back(from + i);
-  if (options.seeds.empty()) return std::nullopt;
+  if (options.seeds.empty() && !options.listed) return std::nullopt;
   return options;
 }
 
