@@ -200,6 +200,7 @@ class Drive {
   Task<Result<std::vector<SegmentPtr>>> find_segments();
   Task<Result<std::vector<Record>>> recover_segment(SegmentPtr segment);
   Task<void> drop_unfinished_file();
+  Task<void> keep_what_was_read();
   void apply_recovered(std::vector<Record> records, std::vector<std::uint32_t> owners);
   void open_heads();
 

@@ -65,6 +65,7 @@ void Drive::recycle_dead() {
 // Whether a deletion or seal in `holder` still means something once `holder` is overwritten.
 bool Drive::control_needed(const Record& control, const Segment& holder) const {
   if (control.type == RecordType::kSealPack) return packs_.contains(control.key.pack);
+  if (being_written(control.key.pack)) return true;  // what is on its way is dead on arrival
   // A free segment is still on the disk as it was until it is used again.
   return std::any_of(segments_.begin(), segments_.end(), [&](const auto& entry) {
     return entry.second.get() != &holder && entry.second->packs.contains(control.key.pack);

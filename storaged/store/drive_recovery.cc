@@ -34,6 +34,7 @@ Task<Status> Drive::recover() {
   for (const SegmentPtr& segment : *found)
     if (segment->incomplete) next_lsn_ += segment->page_count();
   co_await drop_unfinished_file();
+  co_await keep_what_was_read();
   apply_recovered(std::move(records), std::move(owners));
   open_heads();
   co_return OkStatus();
@@ -106,6 +107,20 @@ Task<void> Drive::drop_unfinished_file() {
   if (!removed.ok()) {
     log_warning("storaged", "an unfinished segment file stays",
                 {{"segment", name}, {"status", removed}});
+  }
+}
+
+// What was read of an open segment may be in the device's cache only, left there by a process that
+// was killed in the middle of a write. It counts from now on, so it must stay: retries of it are
+// answered, and the log goes on behind it.
+Task<void> Drive::keep_what_was_read() {
+  for (const auto& [id, segment] : segments_) {
+    if (segment->state != SegmentState::kActive) continue;
+    const Status flushed = co_await segment->device->flush();
+    if (flushed.ok()) continue;
+    failed_ = flushed;
+    log_error("storaged", "a flush at the start has failed: the drive takes no writes",
+              {{"segment", segment->device->name()}, {"status", flushed}});
   }
 }
 

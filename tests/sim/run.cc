@@ -59,7 +59,7 @@ void Run::work() {
     return;
   }
   nemesis_->start();
-  (void)wait([] { return false; }, seconds(20 + random_.below(60)));
+  (void)wait([] { return false; }, seconds(40 + random_.below(120)));
 }
 
 void Run::come_to_rest() {
