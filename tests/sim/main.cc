@@ -37,7 +37,7 @@ int usage() {
   std::fprintf(
       stderr,
       "usage: shoal_sim [--seed S] [--from S] [--seeds N] [--regressions FILE] [--jobs N]\n"
-      "                 [--twice] [--trace] [--verbose]\n"
+      "                 [--quick] [--twice] [--trace] [--verbose]\n"
       "                 [--canary flush|fragment|retries] [--expect-failure]\n");
   return 2;
 }
@@ -68,6 +68,8 @@ std::optional<Options> parse(int argc, char** argv) {
     const std::string flag = argv[i];
     if (flag == "--twice")
       options.twice = true;
+    else if (flag == "--quick")
+      options.run.quick = true;
     else if (flag == "--trace")
       options.run.print_trace = true;
     else if (flag == "--verbose")
@@ -194,8 +196,8 @@ class Runner {
     if (WIFSIGNALED(status))
       std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed),
                   WTERMSIG(status) == SIGALRM ? "took too long" : strsignal(WTERMSIG(status)));
-    std::printf("replay with: shoal_sim --seed %llu --verbose --trace\n",
-                static_cast<unsigned long long>(seed));
+    std::printf("replay with: shoal_sim --seed %llu%s --verbose --trace\n",
+                static_cast<unsigned long long>(seed), options_.run.quick ? " --quick" : "");
     std::fflush(stdout);
   }
 
