@@ -134,6 +134,9 @@ Task<Status> Journal::recover(std::uint64_t after, const Replay& replay) {
     last_position_ = after;
   } else if (!used.empty()) {
     active_ = used.back();
+    // What was read may be in the device's cache only, left there by a process that was killed in
+    // the middle of a write: it counts from now on, so it must stay.
+    CO_RETURN_IF_ERROR(co_await active_->device->flush());
   }
   co_return OkStatus();
 }

@@ -83,7 +83,9 @@ MetadataServer::~MetadataServer() { CHECK(closing_ && background_.running() == 0
 Task<Result<proto::CommandReply>> MetadataServer::execute(proto::Command command, MonotonicTime) {
   if (closing_) co_return UnavailableError("the metadata daemon is stopping");
   if (!failed_.ok()) co_return failed_;
-  if (command.session() != 0) last_seen_[command.session()] = Executor::current()->now();
+  // A session that is gone stays unknown: its client is to learn that it was closed.
+  if (const auto seen = last_seen_.find(command.session()); seen != last_seen_.end())
+    seen->second = Executor::current()->now();
   if (const proto::CommandReply* known = machine_->find_reply(command)) co_return *known;
   const SlotKey slot{command.session(), command.slot()};
   if (const auto twin = by_slot_.find(slot); command.session() != 0 && twin != by_slot_.end()) {
@@ -93,23 +95,25 @@ Task<Result<proto::CommandReply>> MetadataServer::execute(proto::Command command
     }
     // Sent twice: both get the one outcome. The first may be gone when this one wakes, so it asks
     // the state.
-    while (by_slot_.contains(slot)) co_await yield();
+    while (by_slot_.contains(slot)) co_await slot_ended_.wait();
     if (const proto::CommandReply* known = machine_->find_reply(command)) co_return *known;
     co_return UnavailableError("the command was not journaled");
   }
-  co_await in_flight_.acquire();
   Pending pending;
   pending.command = std::move(command);
-  stamp(&pending);
-  if (pending.bytes.size() > kMaxCommandBytes) {
-    in_flight_.release();
-    co_return InvalidArgumentError("a command of " + std::to_string(pending.bytes.size()) +
-                                   " bytes is too large");
-  }
+  // Before it waits for anything: the same one must not get in beside it.
   if (slot.first != 0) by_slot_[slot] = &pending;
-  submit(&pending);
-  auto reply = co_await pending.done.take();
-  if (slot.first != 0) by_slot_.erase(slot);
+  co_await in_flight_.acquire();
+  stamp(&pending);
+  Result<proto::CommandReply> reply = UnavailableError("not run");
+  if (pending.bytes.size() > kMaxCommandBytes) {
+    reply = InvalidArgumentError("a command of " + std::to_string(pending.bytes.size()) +
+                                 " bytes is too large");
+  } else {
+    submit(&pending);
+    reply = co_await pending.done.take();
+  }
+  if (slot.first != 0 && by_slot_.erase(slot) > 0) slot_ended_.notify_all();
   in_flight_.release();
   co_return reply;
 }

@@ -88,6 +88,7 @@ class MetadataServer final : public MetadataApi {
   TimerId reap_timer_;
   Signal wake_reaper_;
   absl::flat_hash_map<SlotKey, Pending*> by_slot_;  // commands under way, for those that come twice
+  Signal slot_ended_;
   absl::flat_hash_map<std::uint64_t, MonotonicTime> last_seen_;
   AsyncMutex checkpoint_mutex_;
   bool checkpoint_due_ = false;

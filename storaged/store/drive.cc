@@ -2,6 +2,8 @@
 // own.
 #include "storaged/store/drive.h"
 
+#include <absl/container/btree_set.h>
+
 #include <algorithm>
 #include <cstring>
 #include <tuple>
@@ -88,6 +90,7 @@ Task<Result<std::unique_ptr<Drive>>> Drive::open(std::unique_ptr<BlockDirectory>
   drive->options_.segment_bytes = superblock->segment_bytes;
   CO_RETURN_IF_ERROR(co_await drive->recover());
   drive->closing_ = false;
+  drive->recycle_dead();
   drive->background_.spawn(drive->keep_spare());
   co_return drive;
 }
@@ -131,6 +134,7 @@ Status Drive::check_writable(const WriteFragmentRequest& request) const {
 Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
   CO_RETURN_IF_ERROR(validate_request(request));
   CO_RETURN_IF_ERROR(verify_payload(request.key, request.payload, request.page_crcs));
+  while (controlled_.contains(request.key.pack)) co_await control_ended_.wait();
   while (writing_.contains(request.key)) co_await writing_changed_.wait();
   CO_RETURN_IF_ERROR(check_writable(request));
   const FragmentKey key = request.key;
@@ -148,6 +152,8 @@ Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
   }
   const std::size_t size = total_size(request.payload);
   co_await queued_bytes_.acquire(size);
+  // It may have been sealed or deleted while this one waited.
+  Status written = check_writable(request);
   Pending pending;
   pending.record.key = key;
   pending.record.shape = request.shape;
@@ -155,8 +161,8 @@ Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
   pending.record.page_crcs = std::move(request.page_crcs);
   pending.record.directory = std::move(request.directory);
   pending.payload = std::move(request.payload);
-  const Status written =
-      co_await append(&pending, size >= kLargeFragmentBytes ? kLargeHead : kSmallHead);
+  const HeadIndex head = size >= kLargeFragmentBytes ? kLargeHead : kSmallHead;
+  if (written.ok()) written = co_await append(&pending, head);
   queued_bytes_.release(size);
   if (written.ok()) {
     ++write_count_;
@@ -306,61 +312,109 @@ Task<Result<RowShape>> Drive::row_shape(PackId pack, std::uint32_t row) {
   co_return trouble;
 }
 
-Task<Status> Drive::seal_pack(PackId pack, std::uint64_t epoch) {
-  if (deleted_packs_.contains(pack)) co_return OkStatus();
-  if (const auto there = packs_.find(pack);
-      there != packs_.end() && there->second.sealed_epoch >= epoch) {
-    co_return OkStatus();
-  }
-  if (!failed_.ok()) co_return failed_;
-  // In memory first: a write that comes in now must not slip in behind the seal.
-  packs_[pack].sealed_epoch = epoch;
+bool Drive::being_written(PackId pack) const {
+  return std::any_of(writing_.begin(), writing_.end(),
+                     [&](const FragmentKey& key) { return key.pack == pack; });
+}
+
+// One seal or deletion of a pack at a time: who asks for the same once more is answered when it is
+// durable, not before.
+Task<Status> Drive::append_control(Record control) {
+  const PackId pack = control.key.pack;
+  controlled_.insert(pack);
   Pending pending;
-  pending.record.type = RecordType::kSealPack;
-  pending.record.key.pack = pack;
-  pending.record.seal_epoch = epoch;
-  co_return co_await append(&pending, kSmallHead);
+  pending.record = std::move(control);
+  const Status written = co_await append(&pending, kSmallHead);
+  controlled_.erase(pack);
+  control_ended_.notify_all();
+  co_return written;
+}
+
+Task<Status> Drive::seal_pack(PackId pack, std::uint64_t epoch) {
+  while (controlled_.contains(pack)) co_await control_ended_.wait();
+  if (deleted_packs_.contains(pack)) co_return OkStatus();
+  const auto there = packs_.find(pack);
+  const std::uint64_t before = there == packs_.end() ? 0 : there->second.sealed_epoch;
+  if (before < epoch) {
+    if (!failed_.ok()) co_return failed_;
+    // In memory first: a write that comes in now must not slip in behind the seal.
+    packs_[pack].sealed_epoch = epoch;
+    Record seal;
+    seal.type = RecordType::kSealPack;
+    seal.key.pack = pack;
+    seal.seal_epoch = epoch;
+    const Status written = co_await append_control(std::move(seal));
+    if (!written.ok()) {
+      packs_[pack].sealed_epoch = before;
+      co_return written;
+    }
+  }
+  // What was let in before the seal is there, or has failed, when the seal is answered.
+  while (being_written(pack)) co_await writing_changed_.wait();
+  co_return OkStatus();
 }
 
 Task<Status> Drive::delete_pack(PackId pack) {
-  if (deleted_packs_.contains(pack) || !packs_.contains(pack)) co_return OkStatus();
+  while (controlled_.contains(pack)) co_await control_ended_.wait();
+  if (deleted_packs_.contains(pack)) co_return OkStatus();
+  if (!packs_.contains(pack) && !being_written(pack)) co_return OkStatus();
   if (!failed_.ok()) co_return failed_;
   deleted_packs_.insert(pack);
-  Pending pending;
-  pending.record.type = RecordType::kDeletePack;
-  pending.record.key.pack = pack;
-  const Status written = co_await append(&pending, kSmallHead);
-  if (written.ok()) erase_pack(pack);
+  Record deletion;
+  deletion.type = RecordType::kDeletePack;
+  deletion.key.pack = pack;
+  const Status written = co_await append_control(std::move(deletion));
+  if (written.ok()) {
+    erase_pack(pack);
+  } else {
+    deleted_packs_.erase(pack);
+  }
   maybe_clean();
   co_return written;
 }
 
-// What comes later under the same pack counts again, so this kills by position, not by name.
+// What comes later under the same pack counts again, so this kills by position, not by name:
+// nothing of the pack may be on its way, or it would be older in memory and newer in the log, or
+// the other way round.
 Task<Status> Drive::evict_pack(PackId pack) {
+  while (true) {
+    if (being_written(pack)) {
+      co_await writing_changed_.wait();
+    } else if (controlled_.contains(pack)) {
+      co_await control_ended_.wait();
+    } else {
+      break;
+    }
+  }
   if (deleted_packs_.contains(pack) || !packs_.contains(pack)) co_return OkStatus();
   if (!failed_.ok()) co_return failed_;
-  Pending pending;
-  pending.record.type = RecordType::kEvictPack;
-  pending.record.key.pack = pack;
-  pending.record.evict_below_lsn = next_lsn_;
-  const Status written = co_await append(&pending, kSmallHead);
+  Record eviction;
+  eviction.type = RecordType::kEvictPack;
+  eviction.key.pack = pack;
+  eviction.evict_below_lsn = next_lsn_;
+  const Status written = co_await append_control(std::move(eviction));
   if (written.ok()) erase_pack(pack);
   co_return written;
 }
 
 Task<Status> Drive::delete_rows(PackId pack, std::vector<std::uint32_t> rows) {
+  while (controlled_.contains(pack)) co_await control_ended_.wait();
   if (deleted_packs_.contains(pack)) co_return OkStatus();
   auto& gone = deleted_rows_[pack];
   std::erase_if(rows, [&](std::uint32_t row) { return gone.contains(row); });
   if (rows.empty()) co_return OkStatus();
   if (!failed_.ok()) co_return failed_;
   gone.insert(rows.begin(), rows.end());
-  Pending pending;
-  pending.record.type = RecordType::kDeleteRows;
-  pending.record.key.pack = pack;
-  pending.record.rows = rows;
-  const Status written = co_await append(&pending, kSmallHead);
-  if (written.ok()) erase_rows(pack, rows);
+  Record deletion;
+  deletion.type = RecordType::kDeleteRows;
+  deletion.key.pack = pack;
+  deletion.rows = rows;
+  const Status written = co_await append_control(std::move(deletion));
+  if (written.ok()) {
+    erase_rows(pack, rows);
+  } else {
+    for (const std::uint32_t row : rows) deleted_rows_[pack].erase(row);
+  }
   maybe_clean();
   co_return written;
 }
@@ -396,6 +450,16 @@ Task<Result<std::vector<FragmentInfo>>> Drive::list_fragments(PackId pack, std::
     Result<std::vector<Record>> batch = NotFoundError("none is loaded");
     const Location* loaded = nullptr;
     for (const auto& [key, location] : fragments) {
+      // The cleaner may have moved it, or it may be gone, while others were read.
+      const Location* const there = find(key);
+      if (there == nullptr) continue;
+      if (*there != location) {
+        const Location moved = *there;
+        const auto again = co_await load_record(key, moved);
+        if (again.ok()) infos.push_back({key, again->shape, moved.bytes});
+        if (!again.ok()) note_damage(key, moved, again.status());
+        continue;
+      }
       if (loaded == nullptr || loaded->segment != location.segment ||
           loaded->batch_page != location.batch_page) {
         batch = co_await load_batch(key, location);
@@ -445,9 +509,8 @@ DriveStatus Drive::status() const {
   status.segment_bytes = options_.segment_bytes;
   status.segment_count = segments_.size();
   status.free_segment_count = static_cast<std::uint64_t>(
-      std::count_if(segments_.begin(), segments_.end(), [](const auto& entry) {
-        return entry.second->state == SegmentState::kFree;
-      }));
+      std::count_if(segments_.begin(), segments_.end(),
+                    [](const auto& entry) { return entry.second->state == SegmentState::kFree; }));
   return status;
 }
 
@@ -506,7 +569,7 @@ void Drive::erase_rows(PackId pack, const std::vector<std::uint32_t>& rows) {
 void Drive::erase_pack(PackId pack) {
   const auto there = packs_.find(pack);
   if (there == packs_.end()) return;
-  absl::flat_hash_set<std::uint32_t> touched;
+  absl::btree_set<std::uint32_t> touched;
   for (const auto& [row, location] : there->second.fragments) {
     forget_fragment(location);
     touched.insert(location.segment);

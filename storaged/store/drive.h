@@ -147,6 +147,8 @@ class Drive {
   std::vector<Located> located(PackId pack, RowColumn from, std::size_t limit) const;
   Status not_here(const FragmentKey& key) const;
   bool is_deleted(const FragmentKey& key) const;
+  bool being_written(PackId pack) const;
+  Task<Status> append_control(Record control);
   Status check_writable(const WriteFragmentRequest& request) const;
   Task<Result<bool>> settled(const WriteFragmentRequest* request, Location location);
   Task<Result<std::vector<Record>>> load_batch(FragmentKey key, Location location);
@@ -183,6 +185,7 @@ class Drive {
   std::uint32_t reserved_segments() const;
   std::uint32_t kept_segments(bool reclaiming) const;
   void maybe_recycle(std::uint32_t segment);
+  void recycle_dead();
   Task<void> recycle(SegmentPtr segment);
   bool control_needed(const Record& control, const Segment& holder) const;
   bool is_short_of_space() const;
@@ -197,6 +200,7 @@ class Drive {
   Task<Result<std::vector<SegmentPtr>>> find_segments();
   Task<Result<std::vector<Record>>> recover_segment(SegmentPtr segment);
   Task<void> drop_unfinished_file();
+  Task<void> keep_what_was_read();
   void apply_recovered(std::vector<Record> records, std::vector<std::uint32_t> owners);
   void open_heads();
 
@@ -227,7 +231,7 @@ class Drive {
   Status failed_;  // why the drive takes no more writes
   bool closing_ = false;
 
-  absl::flat_hash_map<std::uint32_t, SegmentPtr> segments_;
+  absl::btree_map<std::uint32_t, SegmentPtr> segments_;  // in order: it decides which is taken next
   absl::flat_hash_map<PackId, Pack> packs_;
   absl::flat_hash_set<PackId> deleted_packs_;
   absl::flat_hash_map<PackId, absl::flat_hash_set<std::uint32_t>> deleted_rows_;
@@ -240,6 +244,8 @@ class Drive {
   absl::flat_hash_set<FragmentKey>
       writing_;  // keys on their way: a retry that overtakes its first try waits
   Signal writing_changed_;
+  absl::flat_hash_set<PackId> controlled_;  // a seal or deletion of it is on its way
+  Signal control_ended_;
   DamageList damage_;
 
   absl::flat_hash_map<FragmentKey, std::shared_ptr<const std::vector<std::uint32_t>>> crc_cache_;

@@ -56,16 +56,20 @@ void Drive::maybe_recycle(std::uint32_t id) {
   background_.spawn(recycle(found->second));
 }
 
+void Drive::recycle_dead() {
+  std::vector<std::uint32_t> ids;  // recycling may add a segment
+  for (const auto& [id, segment] : segments_) ids.push_back(id);
+  for (const std::uint32_t id : ids) maybe_recycle(id);
+}
+
 // Whether a deletion or seal in `holder` still means something once `holder` is overwritten.
 bool Drive::control_needed(const Record& control, const Segment& holder) const {
   if (control.type == RecordType::kSealPack) return packs_.contains(control.key.pack);
-  for (const auto& [id, segment] : segments_) {
-    if (segment.get() != &holder && segment->state != SegmentState::kFree &&
-        segment->packs.contains(control.key.pack)) {
-      return true;
-    }
-  }
-  return false;
+  if (being_written(control.key.pack)) return true;  // what is on its way is dead on arrival
+  // A free segment is still on the disk as it was until it is used again.
+  return std::any_of(segments_.begin(), segments_.end(), [&](const auto& entry) {
+    return entry.second.get() != &holder && entry.second->packs.contains(control.key.pack);
+  });
 }
 
 // The segment holds nothing that lives. What its deletions must go on killing elsewhere is said
@@ -84,8 +88,6 @@ Task<void> Drive::recycle(SegmentPtr segment) {
       co_return;
     }
   }
-  segment->packs.clear();
-  segment->controls.clear();
   segment->state = SegmentState::kFree;
   segment->written = segment->written || segment->next_page + 1 >= segment->page_count();
 }
@@ -98,7 +100,9 @@ bool Drive::is_short_of_space() const {
 
 void Drive::maybe_clean() {
   if (cleaning_ || closing_ || !failed_.ok()) return;
-  if (!is_short_of_space() || pick_victim() == nullptr) return;
+  if (!is_short_of_space()) return;
+  recycle_dead();  // those whose recycling could not be written
+  if (pick_victim() == nullptr) return;
   cleaning_ = true;
   background_.spawn(clean());
 }
@@ -112,6 +116,8 @@ Drive::SegmentPtr Drive::pick_victim() const {
   for (const auto& [id, segment] : segments_) {
     if (segment->state != SegmentState::kSealed || segment->immovable || segment->retired)
       continue;
+    // One that holds nothing is recycled when its last reader is done: there is nothing to clean.
+    if (segment->live_fragments == 0) continue;
     const std::uint64_t pages =
         segment->live_pages + segment->live_fragments / kFragmentsPerSummaryPage;
     if (pages * 1000 > std::uint64_t{segment->page_count()} * kCleanLivePerMille) continue;
@@ -128,7 +134,10 @@ Task<void> Drive::clean() {
     if (closing_ || !failed_.ok()) break;
     const SegmentPtr victim = pick_victim();
     if (victim == nullptr) break;
-    const Status cleaned = co_await clean_segment(victim);
+    const std::uint32_t before = victim->live_fragments;
+    Status cleaned = co_await clean_segment(victim);
+    if (cleaned.ok() && !victim->immovable && victim->live_fragments >= before)
+      cleaned = InternalError("nothing of it could be moved");
     if (!cleaned.ok()) {
       log_warning("storaged", "cleaning stopped", {{"segment", victim->id}, {"status", cleaned}});
       break;
@@ -169,6 +178,7 @@ Task<Status> Drive::clean_segment(SegmentPtr segment) {
 
 // Errors: kCorruption when it cannot be read, and those of append().
 Task<Status> Drive::relocate(FragmentKey key, Location location) {
+  while (controlled_.contains(key.pack)) co_await control_ended_.wait();
   while (writing_.contains(key)) co_await writing_changed_.wait();
   const KeyHold hold(this, key);
   // Also until the copy is published: what was deleted meanwhile must not lose its deletion.
@@ -190,8 +200,8 @@ Task<Status> Drive::relocate(FragmentKey key, Location location) {
   Pending pending;
   pending.record = std::move(*record);
   pending.payload.push_back(std::move(*payload));
-  CO_RETURN_IF_ERROR(co_await append(
-      &pending, location.bytes >= kLargeFragmentBytes ? kLargeHead : kSmallHead));
+  CO_RETURN_IF_ERROR(
+      co_await append(&pending, location.bytes >= kLargeFragmentBytes ? kLargeHead : kSmallHead));
   cleaned_bytes_ += location.bytes;
   co_return OkStatus();
 }

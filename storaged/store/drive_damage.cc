@@ -39,9 +39,8 @@ Task<bool> Drive::holds_already(const WriteFragmentRequest* request, Location lo
   if (!record.ok() || record->shape != request->shape || record->page_crcs != request->page_crcs)
     co_return false;
   const SegmentUse use(this, location.segment);
-  const auto bytes =
-      co_await use.segment().device->read(std::uint64_t{location.payload_page} * kPageSize,
-                                          round_up(location.bytes, kPageSize));
+  const auto bytes = co_await use.segment().device->read(
+      std::uint64_t{location.payload_page} * kPageSize, round_up(location.bytes, kPageSize));
   co_return bytes.ok() && page_crc32cs(bytes->span().first(location.bytes)) == request->page_crcs;
 }
 

@@ -34,6 +34,7 @@ Task<Status> Drive::recover() {
   for (const SegmentPtr& segment : *found)
     if (segment->incomplete) next_lsn_ += segment->page_count();
   co_await drop_unfinished_file();
+  co_await keep_what_was_read();
   apply_recovered(std::move(records), std::move(owners));
   open_heads();
   co_return OkStatus();
@@ -109,6 +110,20 @@ Task<void> Drive::drop_unfinished_file() {
   }
 }
 
+// What was read of an open segment may be in the device's cache only, left there by a process that
+// was killed in the middle of a write. It counts from now on, so it must stay: retries of it are
+// answered, and the log goes on behind it.
+Task<void> Drive::keep_what_was_read() {
+  for (const auto& [id, segment] : segments_) {
+    if (segment->state != SegmentState::kActive) continue;
+    const Status flushed = co_await segment->device->flush();
+    if (flushed.ok()) continue;
+    failed_ = flushed;
+    log_error("storaged", "a flush at the start has failed: the drive takes no writes",
+              {{"segment", segment->device->name()}, {"status", flushed}});
+  }
+}
+
 // All records of all segments, in the order of the log. Deletions first: they kill older and newer
 // alike.
 void Drive::apply_recovered(std::vector<Record> records, std::vector<std::uint32_t> owners) {
@@ -116,11 +131,9 @@ void Drive::apply_recovered(std::vector<Record> records, std::vector<std::uint32
   for (std::size_t i = 0; i < records.size(); ++i) {
     const Record& record = records[i];
     Segment& segment = *segments_.at(owners[i]);
-    if (record.type == RecordType::kFragment) {
+    if (record.type == RecordType::kFragment || record.type == RecordType::kSealPack)
       ++segment.packs[record.key.pack];
-    } else {
-      segment.controls.push_back(record);
-    }
+    if (record.type != RecordType::kFragment) segment.controls.push_back(record);
     if (record.type == RecordType::kDeletePack) deleted_packs_.insert(record.key.pack);
     if (record.type == RecordType::kEvictPack) {
       std::uint64_t& below = evicted_below[record.key.pack];

@@ -164,6 +164,7 @@ void Drive::publish(Segment& segment, const std::vector<Pending*>& batch, std::u
       record.directory.clear();
     } else {
       segment.controls.push_back(record);
+      if (record.type == RecordType::kSealPack) ++segment.packs[record.key.pack];
     }
     segment.records.push_back(record);
     pending->done.set(OkStatus());

@@ -1,7 +1,7 @@
 // Segment: one file of a drive's log, in memory. Plain data of the drive that owns it.
 #pragma once
 
-#include <absl/container/flat_hash_map.h>
+#include <absl/container/btree_map.h>
 
 #include <cstdint>
 #include <memory>
@@ -43,7 +43,9 @@ struct Segment {
   std::vector<Record> records;   // while active: what the footer will hold
   std::size_t footer_bytes = 0;  // of them
   std::vector<Record> controls;  // deletions and seals in it
-  absl::flat_hash_map<PackId, std::uint32_t> packs;  // fragments it holds, dead ones too
+  // Fragments and seals it holds, dead ones too: what a deletion must go on killing until the
+  // header of its next life is durable.
+  absl::btree_map<PackId, std::uint32_t> packs;
 
   std::uint32_t page_count() const {
     return static_cast<std::uint32_t>(device->size_bytes() / kPageSize);

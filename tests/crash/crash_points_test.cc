@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <sstream>
 
 #include "base/log.h"
 #include "tests/crash/scenarios.h"
@@ -25,11 +26,22 @@ class CrashPoints : public testing::Test {
  protected:
   // What recovery has to say is not wanted a thousand times.
   static void SetUpTestSuite() {
+    if (std::getenv("SHOAL_CRASH_POINT") != nullptr) return;
     LogOptions quiet;
     quiet.file = "/dev/null";
     ASSERT_TRUE(configure_log(quiet).ok());
   }
   static void expect_kept(const MakeScenario& make, std::uint64_t seeds, std::uint64_t stride) {
+    // One alone, with log and trace: SHOAL_CRASH_POINT="SEED MOMENT KIND", as a failure says them.
+    if (const char* const one = std::getenv("SHOAL_CRASH_POINT")) {
+      std::istringstream words(one);
+      std::uint64_t seed = 0;
+      std::uint64_t moment = 0;
+      int kind = 0;
+      words >> seed >> moment >> kind;
+      ASSERT_EQ(try_crash_point(make, seed, moment, kind), "");
+      return;
+    }
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
       const CrashPointReport report = try_every_crash_point(make, seed, stride);
       ASSERT_EQ(report.failure, "") << "after " << report.runs << " runs";

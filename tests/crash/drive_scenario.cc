@@ -1,5 +1,5 @@
-// A drive under crashes: writes, retries, deletions and seals side by side, in segments so small
-// that they roll, are sealed, cleaned and recycled all the time.
+// A drive under crashes: writes, retries, deletions, evictions and seals side by side, in segments
+// so small that they roll, are sealed, cleaned and recycled all the time.
 #include <map>
 
 #include "base/crc32c.h"
@@ -23,6 +23,7 @@ struct Pack {
   std::uint64_t sealed = 0;      // epoch promised
   std::uint64_t seal_begun = 0;  // asked for
   std::map<std::uint32_t, State> deleted_rows;
+  bool evicted = false;  // begun; what comes later would count again, and is not tried
   std::uint32_t next_row = 0;
 };
 
@@ -59,6 +60,7 @@ class DriveScenario final : public Scenario {
   Task<void> write(FragmentKey key, std::uint32_t bytes);
   Task<void> delete_pack(PackId id);
   Task<void> delete_rows(PackId id, std::vector<std::uint32_t> rows);
+  Task<void> evict(PackId id, std::vector<std::uint32_t> rows);
   Task<void> seal(PackId id, std::uint64_t epoch);
   void add_step(std::vector<Task<void>>* side_by_side);
   void add_write(std::vector<Task<void>>* side_by_side);
@@ -109,6 +111,7 @@ Task<void> DriveScenario::write(FragmentKey key, std::uint32_t bytes) {
   fragment.bytes = bytes;
   if (fragment.written == State::kNone) fragment.written = State::kBegun;
   const Status written = co_await drive_->write_fragment(request_of(key, bytes));
+  simulator.trace("write " + written.to_string(), key.pack.value(), key.row);
   if (written.ok()) {
     fragments_[key].written = State::kDone;
   } else if (written.code() != StatusCode::kFenced && written.code() != StatusCode::kNoSpace) {
@@ -118,9 +121,8 @@ Task<void> DriveScenario::write(FragmentKey key, std::uint32_t bytes) {
 }
 
 Task<void> DriveScenario::delete_pack(PackId id) {
-  Pack& pack = packs_[id];
-  if (pack.deleted == State::kNone) pack.deleted = State::kBegun;
   const Status deleted = co_await drive_->delete_pack(id);
+  simulator.trace("delete pack " + deleted.to_string(), id.value());
   if (deleted.ok()) packs_[id].deleted = State::kDone;
   if (!deleted.ok()) fail("deleting a pack: " + deleted.to_string());
 }
@@ -131,13 +133,21 @@ Task<void> DriveScenario::delete_rows(PackId id, std::vector<std::uint32_t> rows
     if (state == State::kNone) state = State::kBegun;
   }
   const Status deleted = co_await drive_->delete_rows(id, rows);
+  for (const std::uint32_t row : rows)
+    simulator.trace("delete row " + deleted.to_string(), id.value(), row);
   if (!deleted.ok()) fail("deleting rows: " + deleted.to_string());
   for (const std::uint32_t row : rows) packs_[id].deleted_rows[row] = State::kDone;
 }
 
+// `rows` were there before it began; others may be older or newer than it.
+Task<void> DriveScenario::evict(PackId id, std::vector<std::uint32_t> rows) {
+  const Status evicted = co_await drive_->evict_pack(id);
+  simulator.trace("evict " + evicted.to_string(), id.value());
+  if (!evicted.ok()) fail("evicting: " + evicted.to_string());
+  for (const std::uint32_t row : rows) packs_[id].deleted_rows[row] = State::kDone;
+}
+
 Task<void> DriveScenario::seal(PackId id, std::uint64_t epoch) {
-  Pack& pack = packs_[id];
-  pack.seal_begun = std::max(pack.seal_begun, epoch);
   const Status sealed = co_await drive_->seal_pack(id, epoch);
   if (!sealed.ok()) fail("sealing: " + sealed.to_string());
   packs_[id].sealed = std::max(packs_[id].sealed, epoch);
@@ -152,7 +162,7 @@ PackId DriveScenario::random_pack() {
 void DriveScenario::add_write(std::vector<Task<void>>* side_by_side) {
   std::vector<PackId> open;
   for (const auto& [id, pack] : packs_) {
-    if (pack.deleted == State::kNone && pack.seal_begun == 0) open.push_back(id);
+    if (pack.deleted == State::kNone && pack.seal_begun == 0 && !pack.evicted) open.push_back(id);
   }
   if (open.size() < 3) {
     open.push_back(PackId(next_pack_++));
@@ -171,9 +181,21 @@ void DriveScenario::add_write(std::vector<Task<void>>* side_by_side) {
 void DriveScenario::add_change(std::vector<Task<void>>* side_by_side) {
   const PackId id = random_pack();
   Pack& pack = packs_[id];
-  const std::uint64_t what = script_.below(8);
+  const std::uint64_t what = script_.below(9);
+  if (what == 8 && pack.deleted == State::kNone) {
+    std::vector<std::uint32_t> rows;
+    for (std::uint32_t row = 0; row < pack.next_row; ++row) {
+      State& state = pack.deleted_rows[row];
+      if (state == State::kNone) state = State::kBegun;
+      if (fragments_[{id, row, 0}].written == State::kDone) rows.push_back(row);
+    }
+    side_by_side->push_back(evict(id, rows));
+    pack.evicted = true;
+    return;
+  }
   if (what < 3 && packs_.size() > 2) {
     if (pack.deleted != State::kNone) return;
+    pack.deleted = State::kBegun;  // from here on nothing is written to it
     side_by_side->push_back(delete_pack(id));
     if (what == 0) side_by_side->push_back(delete_pack(id));
   } else if (what < 6) {
@@ -185,6 +207,7 @@ void DriveScenario::add_change(std::vector<Task<void>>* side_by_side) {
     side_by_side->push_back(delete_rows(id, rows));
     if (what == 3) side_by_side->push_back(delete_rows(id, rows));
   } else if (pack.deleted == State::kNone) {
+    pack.seal_begun = 5;
     side_by_side->push_back(seal(id, 5));
     if (what == 6) side_by_side->push_back(seal(id, 5));
   }
@@ -247,7 +270,7 @@ Task<void> DriveScenario::check_fragment(FragmentKey key, Fragment fragment) {
 Task<void> DriveScenario::check_seals() {
   for (const auto& [id, pack] : packs_) {
     // A deletion may be forgotten once nothing of the pack is left, and the seal with it.
-    if (pack.sealed == 0 || pack.deleted != State::kNone) continue;
+    if (pack.sealed == 0 || pack.deleted != State::kNone || pack.evicted) continue;
     const Status refused = co_await drive_->write_fragment(request_of({id, 1'000'000, 0}, 100));
     if (refused.code() != StatusCode::kFenced) {
       fail("pack " + id.to_string() + " was sealed and takes writes: " + refused.to_string());

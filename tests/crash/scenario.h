@@ -50,5 +50,8 @@ struct CrashPointReport {
 // `stride` n only every n-th moment, beginning with a different one for each kind.
 CrashPointReport try_every_crash_point(const MakeScenario& make, std::uint64_t seed,
                                        std::uint64_t stride = 1);
+// One of its runs alone, with its trace on stderr: `kind` as try_every_crash_point prints it.
+std::string try_crash_point(const MakeScenario& make, std::uint64_t seed, std::uint64_t moment,
+                            int kind);
 
 }  // namespace shoal::crash

@@ -37,6 +37,7 @@ class LedgerCheck {
   std::map<RowKey, std::map<int, RowShape>> stored_;       // by column
   std::map<std::uint32_t, std::set<std::uint64_t>> held_;  // packs on each drive
   bool all_drives_serve_ = true;
+  std::string states_;  // of the drives, for messages
 };
 
 std::string name_of(const RowKey& row) {
@@ -154,6 +155,9 @@ Task<void> LedgerCheck::list_drive(StorageNode* node) {
       breach(node->host.name + " does not serve: " + node->server->trouble().to_string());
     co_return;
   }
+  const auto status = co_await node->server->status(deadline());
+  if (status.ok() && !status->empty())
+    states_ += id.to_string() + " " + (*status)[0].state + (node->may_lose_data ? " (bad) " : " ");
   const auto packs = co_await node->server->list_packs(id, PackId(0), 1'000'000, deadline());
   if (!packs.ok()) {
     breach("listing " + node->host.name + ": " + packs.status().to_string());
@@ -198,8 +202,14 @@ void LedgerCheck::check_dead_packs() {
     if (pack.state() != proto::PACK_CLOSED)
       breach("pack " + std::to_string(id) + " is open although no client is there");
     // A drive that does not serve keeps its part, and with it the pack, for later.
-    if (pack.live_bytes() == 0 && all_drives_serve_)
-      breach("pack " + std::to_string(id) + " is dead and was not collected");
+    if (pack.live_bytes() == 0 && all_drives_serve_) {
+      std::string holders;
+      for (const auto& [drive, packs] : held_) {
+        if (packs.contains(id)) holders += " " + std::to_string(drive);
+      }
+      breach("pack " + std::to_string(id) + " is dead and was not collected; on drives" + holders +
+             "; " + states_);
+    }
   }
   for (const auto& [drive, packs] : held_) {
     if (cluster_.storage()[drive - 1]->may_lose_data) continue;

@@ -30,13 +30,14 @@ struct Options {
   bool twice = false;           // and compare the traces
   bool expect_failure = false;  // a canary: passes once a seed has found it
   bool verbose = false;
+  bool listed = false;  // seeds come from a file, which may name none
 };
 
 int usage() {
   std::fprintf(
       stderr,
       "usage: shoal_sim [--seed S] [--from S] [--seeds N] [--regressions FILE] [--jobs N]\n"
-      "                 [--twice] [--trace] [--verbose]\n"
+      "                 [--quick] [--twice] [--trace] [--verbose]\n"
       "                 [--canary flush|fragment|retries] [--expect-failure]\n");
   return 2;
 }
@@ -67,6 +68,8 @@ std::optional<Options> parse(int argc, char** argv) {
     const std::string flag = argv[i];
     if (flag == "--twice")
       options.twice = true;
+    else if (flag == "--quick")
+      options.run.quick = true;
     else if (flag == "--trace")
       options.run.print_trace = true;
     else if (flag == "--verbose")
@@ -84,7 +87,7 @@ std::optional<Options> parse(int argc, char** argv) {
     else if (flag == "--jobs")
       options.jobs = std::max(1, std::atoi(argv[++i]));
     else if (flag == "--regressions")
-      options.seeds = read_regressions(argv[++i]);
+      options.seeds = read_regressions(argv[++i]), options.listed = true;
     else if (flag == "--canary") {
       const std::optional<Canary> canary = canary_of(argv[++i]);
       if (!canary) return std::nullopt;
@@ -94,7 +97,7 @@ std::optional<Options> parse(int argc, char** argv) {
     }
   }
   for (std::uint64_t i = 0; i < count; ++i) options.seeds.push_back(from + i);
-  if (options.seeds.empty()) return std::nullopt;
+  if (options.seeds.empty() && !options.listed) return std::nullopt;
   return options;
 }
 
@@ -193,8 +196,8 @@ class Runner {
     if (WIFSIGNALED(status))
       std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed),
                   WTERMSIG(status) == SIGALRM ? "took too long" : strsignal(WTERMSIG(status)));
-    std::printf("replay with: shoal_sim --seed %llu --verbose --trace\n",
-                static_cast<unsigned long long>(seed));
+    std::printf("replay with: shoal_sim --seed %llu%s --verbose --trace\n",
+                static_cast<unsigned long long>(seed), options_.run.quick ? " --quick" : "");
     std::fflush(stdout);
   }
 

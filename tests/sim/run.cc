@@ -22,6 +22,7 @@ class Run {
     simulator_.print_trace(options.print_trace);
     ClusterOptions cluster;
     cluster.canary = options.canary;
+    if (options.quick) cluster.load = kQuickLoad;
     cluster.drives = static_cast<int>(4 + random_.below(3));
     cluster.clients = static_cast<int>(1 + random_.below(3));
     if (cluster.drives >= 6 && random_.below(2) == 0) cluster.code = {3, 2, MatrixId::kCauchy};
@@ -59,7 +60,8 @@ void Run::work() {
     return;
   }
   nemesis_->start();
-  (void)wait([] { return false; }, seconds(20 + random_.below(60)));
+  const Load& load = cluster_->options().load;
+  (void)wait([] { return false; }, seconds(load.least_seconds + random_.below(load.more_seconds)));
 }
 
 void Run::come_to_rest() {

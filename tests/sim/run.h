@@ -11,6 +11,7 @@ namespace shoal::sim {
 struct RunOptions {
   std::uint64_t seed = 1;
   Canary canary = Canary::kNone;
+  bool quick = false;  // a tenth of the load
   bool print_trace = false;
 };
 

@@ -254,8 +254,8 @@ bool SimCluster::heal() {
     const bool lies = faults.lies_about_flushes;
     faults = {};
     faults.lies_about_flushes = lies;
-    // What failed while there were errors is poisoned: a new life reads it as it is.
-    if (node->may_lose_data) kill_storage(*node, std::nullopt);
+    // What failed while there were errors is poisoned, and what hung stays so: a new life is not.
+    if (node->may_lose_data || node->disk->hung()) kill_storage(*node, std::nullopt);
     if (!node->host.up()) start_storage(*node);
     node->host.executor->pause_until(MonotonicTime{});
   }

@@ -26,7 +26,18 @@ enum class Canary {
   kForgetRetries,           // a command that comes again is run again
 };
 
+// How much is done in a run.
+struct Load {
+  Duration longest_pause = std::chrono::milliseconds(100);  // between two operations of a worker
+  std::uint64_t most_workloads = 4;                         // for each client
+  std::uint64_t least_seconds = 40;                         // simulated, before it comes to rest
+  std::uint64_t more_seconds = 120;                         // at most so many more
+};
+// A tenth of it, for many seeds in little time.
+inline constexpr Load kQuickLoad{std::chrono::milliseconds(250), 2, 20, 60};
+
 struct ClusterOptions {
+  Load load;
   int drives = 5;
   CodeShape code{2, 1, MatrixId::kCauchy};
   int clients = 2;

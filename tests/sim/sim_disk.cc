@@ -178,6 +178,7 @@ Task<Status> SimDisk::begin_operation(SimExecutor* executor, std::uint64_t bytes
   const Duration transfer(static_cast<std::int64_t>(bytes * 1'000'000'000 / kBytesPerSecond));
   const Duration wait = transfer + simulator_.between(faults_.min_latency, faults_.max_latency);
   const bool hangs = faults_.hangs;
+  hung_ = hung_ || hangs;
   co_await sleep_until(hangs ? MonotonicTime::max() : executor->now() + wait);
   co_return faults_.unplugged ? IoError(name_ + " was taken away") : OkStatus();
 }
@@ -263,6 +264,7 @@ void SimDisk::make_durable(File& file, std::uint64_t ended_by) {
 // Files that were being made are there, in part or not at all; a change of names has happened or
 // not.
 void SimDisk::settle_under_way() {
+  hung_ = false;
   Random& random = simulator_.random();
   for (const auto& [number, change] : std::exchange(changing_, {})) {
     if (random.below(2) == 0) apply(change);

@@ -58,6 +58,9 @@ class SimDisk {
   // Flips one bit of a page that was written once. Returns whether there was one.
   bool rot();
 
+  // Whether an operation of the process that uses it will never end.
+  bool hung() const { return hung_; }
+
   // Counts the moments at which a crash differs: an operation that changes something begins, or
   // ends. `at_moment` is called at each with its number.
   std::uint64_t moments() const { return moments_; }
@@ -114,6 +117,7 @@ class SimDisk {
   std::map<std::uint64_t, Making> making_;
   std::uint64_t next_write_ = 1;
   std::uint64_t moments_ = 0;
+  bool hung_ = false;
 };
 
 }  // namespace shoal::sim

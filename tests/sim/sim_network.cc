@@ -51,6 +51,21 @@ Task<Status> SimStorageLink::delete_pack(DriveId drive, PackId pack, MonotonicTi
   return send<Status>(
       deadline, [=](StorageApi* storage) { return storage->delete_pack(drive, pack, deadline); });
 }
+Task<Status> SimStorageLink::evict_pack(DriveId drive, PackId pack, MonotonicTime deadline) {
+  return send<Status>(
+      deadline, [=](StorageApi* storage) { return storage->evict_pack(drive, pack, deadline); });
+}
+Task<Result<std::vector<RowObject>>> SimStorageLink::row_directory(DriveId drive, FragmentKey key,
+                                                                   MonotonicTime deadline) {
+  return send<Result<std::vector<RowObject>>>(
+      deadline, [=](StorageApi* storage) { return storage->row_directory(drive, key, deadline); });
+}
+Task<Result<std::vector<DamagedFragment>>> SimStorageLink::damaged_fragments(
+    DriveId drive, FragmentKey after, std::uint32_t limit, MonotonicTime deadline) {
+  return send<Result<std::vector<DamagedFragment>>>(deadline, [=](StorageApi* storage) {
+    return storage->damaged_fragments(drive, after, limit, deadline);
+  });
+}
 Task<Status> SimStorageLink::delete_rows(DriveId drive, PackId pack,
                                          std::vector<std::uint32_t> rows, MonotonicTime deadline) {
   return send<Status>(deadline, [=](StorageApi* storage) {

@@ -159,9 +159,12 @@ class SimStorageLink : public StorageApi {
   Task<Result<Buffer>> read_fragment(ReadFragmentRequest request, MonotonicTime deadline) override;
   Task<Result<RowShape>> row_shape(DriveId drive, PackId pack, std::uint32_t row,
                                    MonotonicTime deadline) override;
+  Task<Result<std::vector<RowObject>>> row_directory(DriveId drive, FragmentKey key,
+                                                     MonotonicTime deadline) override;
   Task<Status> seal_pack(DriveId drive, PackId pack, std::uint64_t epoch,
                          MonotonicTime deadline) override;
   Task<Status> delete_pack(DriveId drive, PackId pack, MonotonicTime deadline) override;
+  Task<Status> evict_pack(DriveId drive, PackId pack, MonotonicTime deadline) override;
   Task<Status> delete_rows(DriveId drive, PackId pack, std::vector<std::uint32_t> rows,
                            MonotonicTime deadline) override;
   Task<Result<std::vector<PackInfo>>> list_packs(DriveId drive, PackId after, std::uint32_t limit,
@@ -170,6 +173,9 @@ class SimStorageLink : public StorageApi {
                                                          std::uint32_t first_row,
                                                          std::uint32_t limit,
                                                          MonotonicTime deadline) override;
+  Task<Result<std::vector<DamagedFragment>>> damaged_fragments(DriveId drive, FragmentKey after,
+                                                               std::uint32_t limit,
+                                                               MonotonicTime deadline) override;
   Task<Result<std::vector<DriveStatus>>> status(MonotonicTime deadline) override;
 
  private:

@@ -40,7 +40,9 @@ class Workload {
   }
   // A pause between operations, so that a run has room for faults.
   auto think() {
-    return sleep_for(Duration(static_cast<std::int64_t>(random_.below(250'000'000))));
+    const Duration longest = cluster_.options().load.longest_pause;
+    return sleep_for(Duration(
+        static_cast<std::int64_t>(random_.below(static_cast<std::uint64_t>(longest.count())))));
   }
   // How long a command that was given up may still arrive and be run: past it the outcome stands.
   static constexpr Duration kOutcomeStands = std::chrono::minutes(2);

@@ -55,7 +55,7 @@ std::vector<std::unique_ptr<Workload>> make_workloads(SimCluster& cluster, Rando
   std::uint64_t next = random.below(std::size(kKinds));
   for (std::size_t i = 0; i < cluster.clients().size(); ++i) {
     std::vector<Workload*> mine;
-    const std::uint64_t count = 1 + random.below(2);
+    const std::uint64_t count = 1 + random.below(cluster.options().load.most_workloads);
     for (std::uint64_t n = 0; n < count; ++n) {
       const Kind& kind = kKinds[next++ % std::size(kKinds)];
       all.push_back(
