@@ -77,11 +77,28 @@ struct PackInfo {
   std::uint64_t sealed_epoch = 0;  // writes with a lease epoch <= this are refused; 0: open
 };
 
+enum class ScrubAction : std::uint8_t { kStart = 1, kStop = 2 };
+enum class ScrubState : std::uint8_t {
+  kOff = 0,      // no pass of its own accord
+  kWaiting = 1,  // until the next pass is due
+  kRunning = 2,
+};
+
+// The background verification of all that a drive holds.
+struct ScrubStatus {
+  ScrubState state = ScrubState::kOff;
+  std::uint64_t bytes_done = 0;  // of the pass under way, or of the last one
+  std::uint64_t bytes_total = 0;
+  std::uint64_t bytes_per_second = 0;  // at most; half of it while others use the drive
+  std::uint64_t passes = 0;            // that ended since start
+  WallTimeNs last_finished_ns = 0;     // 0: never
+};
+
 struct DriveStatus {
   DriveId drive;
   std::string uuid;
   std::string path;
-  std::string state;  // "up", "full", "failed: ..."
+  std::string state;  // "up", "full", "failed: ...", "hangs: ..."
   std::uint64_t capacity_bytes = 0;
   std::uint64_t used_bytes = 0;  // live fragments
   std::uint64_t free_bytes = 0;  // that new packs may use
@@ -96,6 +113,7 @@ struct DriveStatus {
   // Log segments in which something cannot be read or does not verify: fragments that were there may
   // be missing from the index.
   std::uint64_t damaged_segments = 0;
+  ScrubStatus scrub;
   std::uint64_t payload_bytes_written = 0;  // of fragments that clients sent, since start
   std::uint64_t device_bytes_written = 0;   // all of the log, since start
   std::uint64_t cleaned_bytes = 0;          // of fragments copied by the cleaner, since start
@@ -163,6 +181,12 @@ class StorageApi {
                                                                        FragmentKey after,
                                                                        std::uint32_t limit,
                                                                        MonotonicTime deadline) = 0;
+
+  // Begins a pass of the scrub over all that the drive holds, at `bytes_per_second` (0: as
+  // configured); one that is under way goes on at that rate. Or ends the one under way. Errors:
+  // kNotFound, kIoError.
+  virtual Task<Status> scrub(DriveId drive, ScrubAction action, std::uint64_t bytes_per_second,
+                             MonotonicTime deadline) = 0;
 
   // Every drive of this daemon.
   virtual Task<Result<std::vector<DriveStatus>>> status(MonotonicTime deadline) = 0;

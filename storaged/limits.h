@@ -41,6 +41,15 @@ inline constexpr std::size_t kMaxDamagedFragments = 16 * 1024;
 inline constexpr std::uint32_t kSearchPages = 256;
 // Pages of a segment that may turn out unreadable one after another before the search ends.
 inline constexpr std::uint32_t kMaxUnreadablePages = 64;
+// The scrub's rate unless told otherwise, its pause between passes, and what it leaves a start alone.
+inline constexpr std::uint64_t kDefaultScrubBytesPerSecond = 32ULL << 20;
+inline constexpr std::chrono::hours kScrubInterval{7 * 24};
+inline constexpr std::chrono::minutes kScrubStartDelay{1};
+// What it reads at once, in pages, and after how many bytes it writes down how far it is.
+inline constexpr std::uint32_t kScrubReadPages = 64;
+inline constexpr std::uint64_t kScrubSaveBytes = 1ULL << 30;
+// Calls of a drive that may hang behind their deadlines; then the next are refused at once.
+inline constexpr std::size_t kMaxHungCalls = 64;
 // Segments opened side by side at the start.
 inline constexpr std::size_t kRecoverAtOnce = 16;
 // A directory entry list on a parity fragment.

@@ -7,6 +7,7 @@
 #include "base/program.h"
 #include "proto/rpc/services.h"
 #include "storaged/capacity.h"
+#include "storaged/limits.h"
 #include "storaged/service.h"
 
 namespace shoal::storaged {
@@ -17,6 +18,7 @@ struct Options {
   std::string cluster_uuid;
   std::vector<std::string> drives;
   std::uint64_t capacity = 0;
+  std::uint64_t scrub_rate = kDefaultScrubBytesPerSecond;
   bool format = false;
 };
 
@@ -31,6 +33,7 @@ Result<DriveConfig> parse_drive(const std::string& text, const Options& options)
   drive.options.identity.cluster_uuid = options.cluster_uuid;
   drive.options.identity.drive = DriveId(id);
   drive.options.format_if_empty = options.format;
+  drive.options.scrub_bytes_per_second = options.scrub_rate;
   return drive;
 }
 
@@ -87,6 +90,8 @@ int run(const std::vector<std::string>& arguments) {
   config.add_list("drive", &options.drives, "ID UUID PATH of a drive; may be given again");
   config.add_size("capacity", &options.capacity,
                   "bytes each drive may use; 0: an equal share of the file system");
+  config.add_size("scrub-rate", &options.scrub_rate,
+                  "bytes a second that each drive verifies in the background; 0: only when asked");
   config.add("format", &options.format, "make drives out of empty directories and blank devices");
   std::vector<DriveConfig> drives;
   return run_daemon(

@@ -100,6 +100,7 @@ Task<void> StorageServer::close() {
   wake_.notify_all();
   co_await background_.join();
   for (const auto& [id, entry] : drives_) {
+    co_await entry->calls.join();
     if (entry->drive != nullptr) co_await entry->drive->close();
   }
 }
@@ -110,7 +111,8 @@ Task<void> StorageServer::watch_drives() {
                                          [this] { wake_.notify_all(); });
     co_await wake_.wait();
     for (const auto& [id, entry] : drives_) {
-      if (!closing_) co_await check(entry.get());
+      // One that hangs keeps nobody from looking at the others.
+      if (!closing_ && !std::exchange(entry->checking, true)) background_.spawn(check(entry.get()));
     }
   }
 }
@@ -125,99 +127,122 @@ Task<void> StorageServer::check(Entry* entry) {
     } else {
       set_trouble(entry, opened.status());
     }
-    co_return;
+  } else {
+    const Status present = co_await entry->drive->check_present();
+    if (!present.ok()) {
+      set_trouble(entry, present);
+      const DrivePtr gone = std::exchange(entry->drive, nullptr);
+      co_await gone->close();
+    }
   }
-  const Status present = co_await entry->drive->check_present();
-  if (present.ok()) co_return;
-  set_trouble(entry, present);
-  const DrivePtr gone = std::exchange(entry->drive, nullptr);
-  co_await gone->close();
+  entry->checking = false;
 }
 
-Result<StorageServer::DrivePtr> StorageServer::find(DriveId id) const {
+Result<StorageServer::Entry*> StorageServer::find(DriveId id) const {
   const auto found = drives_.find(id);
   if (found == drives_.end())
     return NotFoundError("drive " + id.to_string() + " is not served here");
-  const Entry& entry = *found->second;
-  if (entry.drive == nullptr)
-    return IoError("drive " + id.to_string() + " is not open: " + entry.trouble.message());
-  return entry.drive;
+  Entry* entry = found->second.get();
+  if (entry->drive == nullptr)
+    return IoError("drive " + id.to_string() + " is not open: " + entry->trouble.message());
+  return entry;
 }
 
-Task<Status> StorageServer::write_fragment(WriteFragmentRequest request, MonotonicTime) {
-  auto drive = find(request.drive);
-  if (!drive.ok()) co_return drive.status();
-  co_return co_await (*drive)->write_fragment(std::move(request));
+template <typename Call>
+auto StorageServer::run_call(DrivePtr drive, Call call) -> std::invoke_result_t<Call&, Drive&> {
+  co_return co_await call(*drive);
 }
 
-Task<Result<Buffer>> StorageServer::read_fragment(ReadFragmentRequest request, MonotonicTime) {
-  auto drive = find(request.drive);
-  if (!drive.ok()) co_return drive.status();
-  co_return co_await (*drive)->read_fragment(request);
+template <typename Call>
+auto StorageServer::on_drive(DriveId id, MonotonicTime deadline, Call call)
+    -> std::invoke_result_t<Call&, Drive&> {
+  auto entry = find(id);
+  if (!entry.ok()) co_return entry.status();
+  CallGate& calls = (*entry)->calls;
+  co_return co_await calls.run(id, run_call((*entry)->drive, std::move(call)), deadline);
+}
+
+Task<Status> StorageServer::write_fragment(WriteFragmentRequest request, MonotonicTime deadline) {
+  const DriveId id = request.drive;
+  auto call = [request = std::move(request)](Drive& drive) mutable {
+    return drive.write_fragment(std::move(request));
+  };
+  co_return co_await on_drive(id, deadline, std::move(call));
+}
+
+Task<Result<Buffer>> StorageServer::read_fragment(ReadFragmentRequest request,
+                                                  MonotonicTime deadline) {
+  auto call = [request](Drive& drive) { return drive.read_fragment(request); };
+  co_return co_await on_drive(request.drive, deadline, call);
 }
 
 Task<Result<RowShape>> StorageServer::row_shape(DriveId id, PackId pack, std::uint32_t row,
-                                                MonotonicTime) {
-  auto drive = find(id);
-  if (!drive.ok()) co_return drive.status();
-  co_return co_await (*drive)->row_shape(pack, row);
+                                                MonotonicTime deadline) {
+  auto call = [pack, row](Drive& drive) { return drive.row_shape(pack, row); };
+  co_return co_await on_drive(id, deadline, call);
 }
 
 Task<Result<std::vector<RowObject>>> StorageServer::row_directory(DriveId id, FragmentKey key,
-                                                                  MonotonicTime) {
-  auto drive = find(id);
-  if (!drive.ok()) co_return drive.status();
-  co_return co_await (*drive)->row_directory(key);
+                                                                  MonotonicTime deadline) {
+  auto call = [key](Drive& drive) { return drive.row_directory(key); };
+  co_return co_await on_drive(id, deadline, call);
 }
 
-Task<Status> StorageServer::seal_pack(DriveId id, PackId pack, std::uint64_t epoch, MonotonicTime) {
-  auto drive = find(id);
-  if (!drive.ok()) co_return drive.status();
-  co_return co_await (*drive)->seal_pack(pack, epoch);
+Task<Status> StorageServer::seal_pack(DriveId id, PackId pack, std::uint64_t epoch,
+                                      MonotonicTime deadline) {
+  auto call = [pack, epoch](Drive& drive) { return drive.seal_pack(pack, epoch); };
+  co_return co_await on_drive(id, deadline, call);
 }
 
-Task<Status> StorageServer::delete_pack(DriveId id, PackId pack, MonotonicTime) {
-  auto drive = find(id);
-  if (!drive.ok()) co_return drive.status();
-  co_return co_await (*drive)->delete_pack(pack);
+Task<Status> StorageServer::delete_pack(DriveId id, PackId pack, MonotonicTime deadline) {
+  auto call = [pack](Drive& drive) { return drive.delete_pack(pack); };
+  co_return co_await on_drive(id, deadline, call);
 }
 
-Task<Status> StorageServer::evict_pack(DriveId id, PackId pack, MonotonicTime) {
-  auto drive = find(id);
-  if (!drive.ok()) co_return drive.status();
-  co_return co_await (*drive)->evict_pack(pack);
+Task<Status> StorageServer::evict_pack(DriveId id, PackId pack, MonotonicTime deadline) {
+  auto call = [pack](Drive& drive) { return drive.evict_pack(pack); };
+  co_return co_await on_drive(id, deadline, call);
 }
 
 Task<Status> StorageServer::delete_rows(DriveId id, PackId pack, std::vector<std::uint32_t> rows,
-                                        MonotonicTime) {
-  auto drive = find(id);
-  if (!drive.ok()) co_return drive.status();
-  co_return co_await (*drive)->delete_rows(pack, std::move(rows));
-}
-
-Task<Result<std::vector<PackInfo>>> StorageServer::list_packs(DriveId id, PackId after,
-                                                              std::uint32_t limit, MonotonicTime) {
-  auto drive = find(id);
-  if (!drive.ok()) co_return drive.status();
-  co_return (*drive)->list_packs(after, limit);
+                                        MonotonicTime deadline) {
+  auto call = [pack, rows = std::move(rows)](Drive& drive) {
+    return drive.delete_rows(pack, rows);
+  };
+  co_return co_await on_drive(id, deadline, std::move(call));
 }
 
 Task<Result<std::vector<FragmentInfo>>> StorageServer::list_fragments(DriveId id, PackId pack,
                                                                       std::uint32_t first_row,
                                                                       std::uint32_t limit,
-                                                                      MonotonicTime) {
-  auto drive = find(id);
-  if (!drive.ok()) co_return drive.status();
-  co_return co_await (*drive)->list_fragments(pack, first_row, limit);
+                                                                      MonotonicTime deadline) {
+  auto call = [=](Drive& drive) { return drive.list_fragments(pack, first_row, limit); };
+  co_return co_await on_drive(id, deadline, call);
+}
+
+// What is answered from memory waits for no device.
+
+Task<Result<std::vector<PackInfo>>> StorageServer::list_packs(DriveId id, PackId after,
+                                                              std::uint32_t limit, MonotonicTime) {
+  const auto entry = find(id);
+  if (!entry.ok()) co_return entry.status();
+  co_return (*entry)->drive->list_packs(after, limit);
 }
 
 Task<Result<std::vector<DamagedFragment>>> StorageServer::damaged_fragments(DriveId id,
                                                                             FragmentKey after,
                                                                             std::uint32_t limit,
                                                                             MonotonicTime) {
-  auto drive = find(id);
-  if (!drive.ok()) co_return drive.status();
-  co_return (*drive)->damaged_fragments(after, limit);
+  const auto entry = find(id);
+  if (!entry.ok()) co_return entry.status();
+  co_return (*entry)->drive->damaged_fragments(after, limit);
+}
+
+Task<Status> StorageServer::scrub(DriveId id, ScrubAction action, std::uint64_t bytes_per_second,
+                                  MonotonicTime) {
+  const auto entry = find(id);
+  if (!entry.ok()) co_return entry.status();
+  co_return (*entry)->drive->scrub(action, bytes_per_second);
 }
 
 Task<Result<std::vector<DriveStatus>>> StorageServer::status(MonotonicTime) {
@@ -225,6 +250,10 @@ Task<Result<std::vector<DriveStatus>>> StorageServer::status(MonotonicTime) {
   for (const auto& [id, entry] : drives_) {
     if (entry->drive != nullptr) {
       all.push_back(entry->drive->status());
+      const std::size_t hung = entry->calls.hung();
+      if (hung > 0)
+        all.back().state =
+            "hangs: " + std::to_string(hung) + " calls have not ended at their deadlines";
       continue;
     }
     DriveStatus status;

@@ -12,6 +12,7 @@
 #include "base/async/sync.h"
 #include "base/io/uring_device.h"
 #include "proto/storage_api.h"
+#include "storaged/call_gate.h"
 #include "storaged/store/drive.h"
 
 namespace shoal::storaged {
@@ -61,6 +62,8 @@ class StorageServer final : public StorageApi {
   Task<Result<std::vector<DamagedFragment>>> damaged_fragments(DriveId drive, FragmentKey after,
                                                                std::uint32_t limit,
                                                                MonotonicTime deadline) override;
+  Task<Status> scrub(DriveId drive, ScrubAction action, std::uint64_t bytes_per_second,
+                     MonotonicTime deadline) override;
   Task<Result<std::vector<DriveStatus>>> status(MonotonicTime deadline) override;
 
  private:
@@ -70,12 +73,21 @@ class StorageServer final : public StorageApi {
     DriveConfig config;
     DrivePtr drive;
     Status trouble;
+    CallGate calls;
+    bool checking = false;  // it is looked whether the drive is there
   };
   StorageServer(Executor& executor, OpenDirectory open_directory)
       : executor_(executor), open_directory_(std::move(open_directory)) {}
   static Task<Result<std::unique_ptr<Drive>>> open_drive(const OpenDirectory* open_directory,
                                                          DriveConfig config);
-  Result<DrivePtr> find(DriveId id) const;
+  Result<Entry*> find(DriveId id) const;
+  // Runs `call(drive)`, a coroutine function, on an open drive until the deadline. Errors: kNotFound
+  // (not served here), kIoError (not open), those of CallGate::run and of the call.
+  template <typename Call>
+  auto on_drive(DriveId id, MonotonicTime deadline, Call call)
+      -> std::invoke_result_t<Call&, Drive&>;
+  template <typename Call>
+  static auto run_call(DrivePtr drive, Call call) -> std::invoke_result_t<Call&, Drive&>;
   Task<void> watch_drives();
   Task<void> check(Entry* entry);
   static void set_trouble(Entry* entry, Status trouble);

@@ -26,6 +26,8 @@ namespace {
 
 constexpr unsigned kRingEntries = 1024;
 constexpr int kFallbackThreads = 8;
+// How often in a row the kernel may ask to try again.
+constexpr int kMaxTries = 1000;
 constexpr std::size_t kPrewriteBytes = 4 << 20;
 
 class UringIo final : public IoContext {
@@ -181,8 +183,14 @@ class ThreadIo final : public IoContext {
 // writes.
 class FileDevice final : public BlockDevice {
  public:
-  FileDevice(IoContext& io, int fd, std::string name, std::uint64_t size_bytes)
-      : io_(io), fd_(fd), name_(std::move(name)), size_bytes_(size_bytes) {}
+  // `poisoned`: why it takes no writes from the beginning, unless OK.
+  FileDevice(IoContext& io, int fd, std::string name, std::uint64_t size_bytes,
+             Status poisoned = OkStatus())
+      : io_(io),
+        fd_(fd),
+        name_(std::move(name)),
+        size_bytes_(size_bytes),
+        poisoned_(std::move(poisoned)) {}
   ~FileDevice() override { close(fd_); }
 
   std::uint64_t size_bytes() const override { return size_bytes_; }
@@ -207,11 +215,13 @@ class FileDevice final : public BlockDevice {
                                                        : IoContext::Operation::kWrite;
     std::size_t done = 0;
     std::size_t first = 0;
+    int tries = 0;
     while (done < total) {
       const IoContext::Request request{operation, fd_, vectors.data() + first,
                                        static_cast<int>(vectors.size() - first), offset + done};
       const int n = co_await io_.run(request);
-      if (n == -EINTR || n == -EAGAIN) continue;
+      if ((n == -EINTR || n == -EAGAIN) && ++tries < kMaxTries) continue;
+      tries = 0;
       if (n <= 0) co_return poison(n == 0 ? EIO : -n, "writing");
       done += static_cast<std::size_t>(n);
       skip(vectors, &first, static_cast<std::size_t>(n));
@@ -223,11 +233,13 @@ class FileDevice final : public BlockDevice {
     CO_RETURN_IF_ERROR(check_range(offset, length));
     Buffer buffer = Buffer::allocate(length);
     std::size_t done = 0;
+    int tries = 0;
     while (done < length) {
       const iovec piece{buffer.mutable_data() + done, length - done};
       const IoContext::Request request{IoContext::Operation::kRead, fd_, &piece, 1, offset + done};
       const int n = co_await io_.run(request);
-      if (n == -EINTR || n == -EAGAIN) continue;
+      if ((n == -EINTR || n == -EAGAIN) && ++tries < kMaxTries) continue;
+      tries = 0;
       if (n < 0) co_return ErrnoError(-n, "reading " + where(offset));
       if (n == 0)
         co_return IoError("reading " + where(offset) + ": the file is shorter than it was");
@@ -396,9 +408,18 @@ Task<Result<std::vector<std::string>>> FileDirectory::list() {
 }
 
 Task<Result<std::unique_ptr<BlockDevice>>> FileDirectory::open_file(std::string full_name) {
-  using Opened = Result<std::pair<int, std::uint64_t>>;
-  auto opened = co_await run_blocking(io_.pool(), [&full_name]() -> Opened {
-    const int fd = open_direct(full_name, O_RDWR);
+  struct File {
+    int fd = -1;
+    std::uint64_t size_bytes = 0;
+    Status poisoned;
+  };
+  auto opened = co_await run_blocking(io_.pool(), [&full_name]() -> Result<File> {
+    Status poisoned;
+    int fd = open_direct(full_name, O_RDWR);
+    if (fd < 0 && errno == EROFS) {  // what is there can still be read
+      poisoned = ErrnoError(EROFS, "writing " + full_name);
+      fd = open_direct(full_name, O_RDONLY);
+    }
     if (fd < 0) return ErrnoError(errno, "opening " + full_name);
     struct stat st {};
     if (fstat(fd, &st) != 0) {
@@ -406,11 +427,12 @@ Task<Result<std::unique_ptr<BlockDevice>>> FileDirectory::open_file(std::string 
       close(fd);
       return ErrnoError(err, "stat of " + full_name);
     }
-    return std::pair(fd, round_down(static_cast<std::uint64_t>(st.st_size), kPageSize));
+    return File{fd, round_down(static_cast<std::uint64_t>(st.st_size), kPageSize), poisoned};
   });
   if (!opened.ok()) co_return opened.status();
   co_return std::unique_ptr<BlockDevice>(
-      std::make_unique<FileDevice>(io_, opened->first, full_name, opened->second));
+      std::make_unique<FileDevice>(io_, opened->fd, full_name, opened->size_bytes,
+                                   opened->poisoned));
 }
 
 Task<Result<std::unique_ptr<BlockDevice>>> FileDirectory::open(std::string name) {

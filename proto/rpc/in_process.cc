@@ -55,6 +55,11 @@ Task<Result<std::vector<DamagedFragment>>> InProcessStorage::damaged_fragments(
   co_return co_await run_on(
       executor_, [&] { return target_.damaged_fragments(drive, after, limit, deadline); });
 }
+Task<Status> InProcessStorage::scrub(DriveId drive, ScrubAction action,
+                                     std::uint64_t bytes_per_second, MonotonicTime deadline) {
+  co_return co_await run_on(
+      executor_, [&] { return target_.scrub(drive, action, bytes_per_second, deadline); });
+}
 Task<Result<std::vector<DriveStatus>>> InProcessStorage::status(MonotonicTime deadline) {
   co_return co_await run_on(executor_, [&] { return target_.status(deadline); });
 }

@@ -150,6 +150,15 @@ Task<Result<std::vector<DamagedFragment>>> RemoteStorage::damaged_fragments(
   co_return wire::damaged_from_proto(answer->reply);
 }
 
+Task<Status> RemoteStorage::scrub(DriveId drive, ScrubAction action,
+                                  std::uint64_t bytes_per_second, MonotonicTime deadline) {
+  proto::StorageRequest message;
+  message.set_drive(drive.value());
+  message.mutable_scrub()->set_action(static_cast<std::uint32_t>(action));
+  message.mutable_scrub()->set_bytes_per_second(bytes_per_second);
+  co_return co_await tell(std::move(message), {}, deadline);
+}
+
 Task<Result<std::vector<DriveStatus>>> RemoteStorage::status(MonotonicTime deadline) {
   proto::StorageRequest message;
   message.mutable_status();

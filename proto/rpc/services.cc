@@ -96,6 +96,15 @@ Task<Status> run_storage(StorageApi* api, const StorageRequest* request, BufferL
       if (fragments.ok()) wire::fragments_to_proto(*fragments, reply);
       co_return fragments.status();
     }
+    case StorageRequest::kScrub: {
+      const std::uint32_t action = request->scrub().action();
+      if (action != static_cast<std::uint32_t>(ScrubAction::kStart) &&
+          action != static_cast<std::uint32_t>(ScrubAction::kStop)) {
+        co_return InvalidArgumentError("a scrub is started or stopped, nothing else");
+      }
+      co_return co_await api->scrub(drive, static_cast<ScrubAction>(action),
+                                    request->scrub().bytes_per_second(), deadline);
+    }
     case StorageRequest::kStatus: {
       const auto drives = co_await api->status(deadline);
       if (drives.ok()) wire::drives_to_proto(*drives, reply);

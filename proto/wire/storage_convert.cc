@@ -35,6 +35,29 @@ void objects_to_proto(const std::vector<RowObject>& from, DirectoryProto* to) {
   }
 }
 
+ScrubStatus scrub_from_proto(const proto::ScrubStatusProto& from) {
+  ScrubStatus scrub;
+  // What a newer daemon may say more is shown as waiting.
+  scrub.state = from.state() <= static_cast<std::uint32_t>(ScrubState::kRunning)
+                    ? static_cast<ScrubState>(from.state())
+                    : ScrubState::kWaiting;
+  scrub.bytes_done = from.bytes_done();
+  scrub.bytes_total = from.bytes_total();
+  scrub.bytes_per_second = from.bytes_per_second();
+  scrub.passes = from.passes();
+  scrub.last_finished_ns = from.last_finished_ns();
+  return scrub;
+}
+
+void scrub_to_proto(const ScrubStatus& from, proto::ScrubStatusProto* to) {
+  to->set_state(static_cast<std::uint32_t>(from.state));
+  to->set_bytes_done(from.bytes_done);
+  to->set_bytes_total(from.bytes_total);
+  to->set_bytes_per_second(from.bytes_per_second);
+  to->set_passes(from.passes);
+  to->set_last_finished_ns(from.last_finished_ns);
+}
+
 }  // namespace
 
 Result<RowShape> row_shape_from_proto(const proto::RowShapeProto& from) {
@@ -209,6 +232,7 @@ std::vector<DriveStatus> drives_from_proto(const proto::StorageReply& from) {
     drive.damaged_fragments = one.damaged_fragments();
     drive.damaged_unlisted = one.damaged_unlisted();
     drive.damaged_segments = one.damaged_segments();
+    drive.scrub = scrub_from_proto(one.scrub());
     drive.payload_bytes_written = one.payload_bytes_written();
     drive.device_bytes_written = one.device_bytes_written();
     drive.segment_bytes = one.segment_bytes();
@@ -239,6 +263,7 @@ void drives_to_proto(const std::vector<DriveStatus>& from, proto::StorageReply* 
     out->set_damaged_fragments(drive.damaged_fragments);
     out->set_damaged_unlisted(drive.damaged_unlisted);
     out->set_damaged_segments(drive.damaged_segments);
+    scrub_to_proto(drive.scrub, out->mutable_scrub());
     out->set_payload_bytes_written(drive.payload_bytes_written);
     out->set_device_bytes_written(drive.device_bytes_written);
     out->set_segment_bytes(drive.segment_bytes);

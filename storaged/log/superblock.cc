@@ -5,6 +5,7 @@
 
 #include "base/crc32c.h"
 #include "base/encoding.h"
+#include "base/log.h"
 
 namespace shoal::storaged {
 namespace {
@@ -87,6 +88,35 @@ Task<Status> format_drive(BlockDirectory& directory, DriveIdentity identity,
   CO_RETURN_IF_ERROR(co_await (*device)->write(0, std::move(pieces), WriteMode::kDurable));
   device->reset();
   co_return co_await directory.rename(temporary, kName);
+}
+
+Task<Status> mend_superblock(BlockDirectory& directory) {
+  auto device = co_await directory.open(kName);
+  if (!device.ok()) co_return device.status();
+  std::vector<std::uint64_t> bad;
+  Buffer good;
+  for (std::uint64_t copy = 0; copy < kCopies; ++copy) {
+    const auto page = co_await (*device)->read(copy * kPageSize, kPageSize);
+    Superblock block{};
+    if (page.ok()) std::memcpy(&block, page->data(), sizeof block);
+    if (!page.ok() || block.magic != kMagic || block.crc != crc_of(block)) {
+      bad.push_back(copy);
+    } else {
+      good = *page;
+    }
+  }
+  if (good.empty())
+    co_return CorruptionError("drive " + directory.path() +
+                              ": no copy of the superblock verifies");
+  for (const std::uint64_t copy : bad) {
+    log_error("storaged", "a copy of the superblock did not verify and is written again",
+              {{"drive", directory.path()}, {"copy", copy}});
+    BufferList pieces;
+    pieces.push_back(good);
+    CO_RETURN_IF_ERROR(co_await (*device)->write(copy * kPageSize, std::move(pieces),
+                                                 WriteMode::kDurable));
+  }
+  co_return OkStatus();
 }
 
 Task<Result<Superblock>> read_superblock(BlockDirectory& directory, DriveIdentity expected) {

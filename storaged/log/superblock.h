@@ -45,5 +45,8 @@ Task<Status> format_drive(BlockDirectory& directory, DriveIdentity identity,
 // Errors: kNotFound (not formatted), kCorruption (no copy verifies), kNotSupported (newer),
 // kInvalidArgument (foreign or swapped, with both uuids).
 Task<Result<Superblock>> read_superblock(BlockDirectory& directory, DriveIdentity expected);
+// Writes the copies that do not verify again from one that does. *Durable:* all four. Errors:
+// kCorruption (no copy verifies), kIoError.
+Task<Status> mend_superblock(BlockDirectory& directory);
 
 }  // namespace shoal::storaged

@@ -15,11 +15,6 @@
 namespace shoal::storaged {
 namespace {
 
-std::string describe(const FragmentKey& key) {
-  return "fragment " + key.pack.to_string() + "/" + std::to_string(key.row) + "/" +
-         std::to_string(key.column);
-}
-
 Status validate_request(const WriteFragmentRequest& request) {
   RETURN_IF_ERROR(validate(request.shape));
   if (request.key.column >= request.shape.code.width()) {
@@ -68,7 +63,8 @@ Status verify_payload(const FragmentKey& key, const BufferList& payload,
 }  // namespace
 
 Drive::Drive(std::unique_ptr<BlockDirectory> directory, DriveOptions options)
-    : directory_(std::move(directory)), options_(std::move(options)) {
+    : directory_(std::move(directory)), options_(std::move(options)),
+      scrubber_(options_.scrub_bytes_per_second) {
   heads_[kLargeHead].wants_written = false;
 }
 
@@ -92,6 +88,7 @@ Task<Result<std::unique_ptr<Drive>>> Drive::open(std::unique_ptr<BlockDirectory>
   drive->closing_ = false;
   drive->recycle_dead();
   drive->background_.spawn(drive->keep_spare());
+  drive->background_.spawn(drive->run_scrub());
   co_return drive;
 }
 
@@ -195,7 +192,13 @@ Task<Status> Drive::append(Pending* pending, HeadIndex index) {
   co_return co_await pending->done.take();
 }
 
-// Reads the record of a fragment from its batch's summary.
+Result<std::vector<Record>> Drive::parse_batch(const Segment& segment,
+                                               const Buffer& summary) const {
+  const auto view = peek_batch(summary.span(), uuid_, segment.id, segment.generation);
+  if (!view.ok()) return CorruptionError("its summary is gone: " + view.status().message());
+  return parse_summary(summary.span(), *view);
+}
+
 // All records of the batch that a fragment came in.
 Task<Result<std::vector<Record>>> Drive::load_batch(FragmentKey key, Location location) {
   const SegmentUse use(this, location.segment);
@@ -203,10 +206,7 @@ Task<Result<std::vector<Record>>> Drive::load_batch(FragmentKey key, Location lo
   auto bytes = co_await segment.device->read(std::uint64_t{location.batch_page} * kPageSize,
                                              std::size_t{location.summary_pages} * kPageSize);
   if (!bytes.ok()) co_return bytes.status();
-  const auto view = peek_batch(bytes->span(), uuid_, segment.id, segment.generation);
-  if (!view.ok())
-    co_return CorruptionError(describe(key) + ": its summary is gone: " + view.status().message());
-  auto records = parse_summary(bytes->span(), *view);
+  auto records = parse_batch(segment, *bytes);
   if (!records.ok()) co_return records.status().with_context(describe(key));
   co_return records;
 }
@@ -261,8 +261,10 @@ Task<Result<Buffer>> Drive::read_fragment(ReadFragmentRequest request) {
   BlockDevice& device = *use.segment().device;
   const std::uint64_t first = round_down(request.offset, kPageSize);
   const std::uint64_t last = round_up(std::uint64_t{request.offset} + request.length, kPageSize);
+  ++reads_under_way_;
   auto bytes =
       co_await device.read(std::uint64_t{location.payload_page} * kPageSize + first, last - first);
+  --reads_under_way_;
   Status trouble = bytes.ok() ? OkStatus() : bytes.status();
   if (trouble.ok() && request.verify) {
     auto crcs = co_await page_crcs(request.key, location);
@@ -503,6 +505,7 @@ DriveStatus Drive::status() const {
   status.read_count = read_count_;
   status.damaged_fragments = damage_.size();
   status.damaged_unlisted = damage_.unlisted();
+  status.scrub = scrubber_.status();
   status.payload_bytes_written = payload_bytes_written_;
   status.device_bytes_written = device_bytes_written_;
   status.cleaned_bytes = cleaned_bytes_;
@@ -582,6 +585,7 @@ void Drive::erase_pack(PackId pack) {
 
 Task<void> Drive::close() {
   if (std::exchange(closing_, true)) co_return;
+  scrubber_.close();
   co_await background_.join();
 }
 

@@ -25,6 +25,7 @@
 #include "storaged/limits.h"
 #include "storaged/log/superblock.h"
 #include "storaged/store/damage_list.h"
+#include "storaged/store/scrubber.h"
 #include "storaged/store/segment.h"
 
 namespace shoal::storaged {
@@ -34,6 +35,7 @@ struct DriveOptions {
   std::uint64_t max_bytes = 0;  // of all segments; 0: what the file system has
   std::uint64_t segment_bytes = kDefaultSegmentBytes;  // of a new drive
   bool format_if_empty = false;
+  std::uint64_t scrub_bytes_per_second = 0;  // 0: only when asked
 };
 
 class Drive {
@@ -58,6 +60,7 @@ class Drive {
   Task<Result<std::vector<FragmentInfo>>> list_fragments(PackId pack, std::uint32_t first_row,
                                                          std::uint32_t limit);
   std::vector<DamagedFragment> damaged_fragments(FragmentKey after, std::uint32_t limit) const;
+  Status scrub(ScrubAction action, std::uint64_t bytes_per_second);
   DriveStatus status() const;
   // As BlockDirectory::check_present.
   Task<Status> check_present() { return directory_->check_present(); }
@@ -151,6 +154,7 @@ class Drive {
   Task<Status> append_control(Record control);
   Status check_writable(const WriteFragmentRequest& request) const;
   Task<Result<bool>> settled(const WriteFragmentRequest* request, Location location);
+  Result<std::vector<Record>> parse_batch(const Segment& segment, const Buffer& summary) const;
   Task<Result<std::vector<Record>>> load_batch(FragmentKey key, Location location);
   Task<Result<Record>> load_record(FragmentKey key, Location location);
   Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> page_crcs(FragmentKey key,
@@ -166,6 +170,26 @@ class Drive {
   void note_damage(const FragmentKey& key, const Location& location, const Status& why);
   Task<bool> holds_already(const WriteFragmentRequest* request, Location location);
 
+  // drive_scrub.cc
+  // What was read last: batches that lie one behind the other are read together.
+  struct ScrubWindow {
+    std::uint32_t page = 0;
+    Buffer bytes;
+  };
+  Task<void> run_scrub();
+  Task<void> save_scrub();
+  Task<void> scrub_pass();
+  Task<void> scrub_segment(SegmentPtr segment);
+  Task<void> scrub_header(SegmentPtr segment);
+  Task<Result<std::vector<Record>>> scrub_listing(SegmentPtr segment);
+  std::vector<Record> indexed_records(const Segment& segment) const;
+  bool is_busy() const;
+  Task<Result<Buffer>> scrub_read(SegmentPtr segment, ScrubWindow* window, std::uint32_t page,
+                                  std::uint32_t pages);
+  Task<void> scrub_batch(SegmentPtr segment, ScrubWindow* window, std::vector<Record> records);
+  Task<Status> scrub_fragment(SegmentPtr segment, ScrubWindow* window,
+                              const Result<std::vector<Record>>* stored, const Record* listed);
+
   // drive_writer.cc
   Task<void> run_head(Head* head);
   Task<Status> write_batch(Head* head, std::vector<Pending*> batch);
@@ -173,7 +197,9 @@ class Drive {
   void publish(Segment& segment, const std::vector<Pending*>& batch, std::uint32_t batch_page,
                std::uint32_t summary_pages);
   void fail_queue(Head* head, const Status& status);
+  void fail(const Status& why);
   Task<Status> roll(Head* head);
+  Buffer header_page(const Segment& segment) const;
   Task<Result<SegmentPtr>> prepare_segment(bool written);
   Task<void> keep_spare();
   Task<void> seal_segment(SegmentPtr segment);
@@ -191,6 +217,7 @@ class Drive {
   bool is_short_of_space() const;
   void maybe_clean();
   Task<void> clean();
+  std::vector<Located> live_in(const Segment& segment) const;
   Task<Status> clean_segment(SegmentPtr segment);
   Task<Status> relocate(FragmentKey key, Location location);
   SegmentPtr pick_victim() const;
@@ -247,6 +274,8 @@ class Drive {
   absl::flat_hash_set<PackId> controlled_;  // a seal or deletion of it is on its way
   Signal control_ended_;
   DamageList damage_;
+  Scrubber scrubber_;
+  std::uint32_t reads_under_way_ = 0;
 
   absl::flat_hash_map<FragmentKey, std::shared_ptr<const std::vector<std::uint32_t>>> crc_cache_;
   std::deque<FragmentKey> crc_cache_order_;

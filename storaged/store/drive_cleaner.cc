@@ -146,15 +146,20 @@ Task<void> Drive::clean() {
   cleaning_ = false;
 }
 
+std::vector<Drive::Located> Drive::live_in(const Segment& segment) const {
+  std::vector<Located> live;
+  for (const auto& [pack, count] : segment.packs) {
+    for (const Located& one : located(pack, 0, std::numeric_limits<std::size_t>::max()))
+      if (one.location.segment == segment.id) live.push_back(one);
+  }
+  return live;
+}
+
 // Copies what lives; publish() drops the original from the index when the copy is durable. Several
 // at once, so that the copies share summaries and flushes. What is damaged stays, until repair
 // replaces it or it is deleted.
 Task<Status> Drive::clean_segment(SegmentPtr segment) {
-  std::vector<Located> live;
-  for (const auto& [pack, count] : segment->packs) {
-    for (const Located& one : located(pack, 0, std::numeric_limits<std::size_t>::max()))
-      if (one.location.segment == segment->id) live.push_back(one);
-  }
+  const std::vector<Located> live = live_in(*segment);
   for (std::size_t at = 0; at < live.size() && !closing_;) {
     std::vector<Task<Status>> copies;
     std::uint64_t bytes = 0;

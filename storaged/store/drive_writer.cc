@@ -60,13 +60,19 @@ Task<void> Drive::run_head(Head* head) {
     }
     const Status written = co_await write_batch(head, batch);
     if (!written.ok()) {
-      failed_ = written;
-      log_error("storaged", "the drive has failed and takes no more writes",
-                {{"drive", options_.identity.drive.value()}, {"status", written}});
+      fail(written);
       for (Pending* pending : batch) pending->done.set(written);
     }
   }
   head->running = false;
+}
+
+// What is there is still read; nothing more is written.
+void Drive::fail(const Status& why) {
+  if (!failed_.ok()) return;
+  failed_ = why;
+  log_error("storaged", "the drive has failed and takes no more writes",
+            {{"drive", options_.identity.drive.value()}, {"status", why}});
 }
 
 void Drive::fail_queue(Head* head, const Status& status) {
@@ -190,6 +196,19 @@ Task<Status> Drive::roll(Head* head) {
   co_return OkStatus();
 }
 
+Buffer Drive::header_page(const Segment& segment) const {
+  SegmentHeader header{};
+  header.magic = kSegmentMagic;
+  header.format_version = kFormatVersion;
+  header.drive_uuid = uuid_;
+  header.segment_id = segment.id;
+  header.generation = segment.generation;
+  header.crc = struct_crc(header);
+  Buffer page = Buffer::zeros(kPageSize);
+  std::memcpy(page.mutable_data(), &header, sizeof header);
+  return page;
+}
+
 // A segment with the header of a new life: a free one, or a new file.
 Task<Result<Drive::SegmentPtr>> Drive::prepare_segment(bool written) {
   const auto guard = co_await prepare_mutex_.lock();
@@ -206,7 +225,11 @@ Task<Result<Drive::SegmentPtr>> Drive::prepare_segment(bool written) {
     }
     const std::uint32_t id = next_segment_id_++;
     auto device = co_await directory_->create(segment_name(id), options_.segment_bytes, written);
-    if (!device.ok()) co_return device.status();
+    if (!device.ok()) {
+      const StatusCode code = device.status().code();
+      if (code == StatusCode::kIoError || code == StatusCode::kReadOnly) fail(device.status());
+      co_return device.status();
+    }
     segment = std::make_shared<Segment>();
     segment->id = id;
     segment->device = std::move(*device);
@@ -214,23 +237,14 @@ Task<Result<Drive::SegmentPtr>> Drive::prepare_segment(bool written) {
     segments_[id] = segment;
   }
   segment->state = SegmentState::kPrepared;
-  SegmentHeader header{};
-  header.magic = kSegmentMagic;
-  header.format_version = kFormatVersion;
-  header.drive_uuid = uuid_;
-  header.segment_id = segment->id;
-  header.generation = next_generation_++;
-  header.crc = struct_crc(header);
-  Buffer page = Buffer::zeros(kPageSize);
-  std::memcpy(page.mutable_data(), &header, sizeof header);
+  segment->generation = next_generation_++;
   BufferList pieces;
-  pieces.push_back(std::move(page));
+  pieces.push_back(header_page(*segment));
   const Status made = co_await segment->device->write(0, std::move(pieces), WriteMode::kDurable);
   if (!made.ok()) {
-    failed_ = made;
+    fail(made);
     co_return made;
   }
-  segment->generation = header.generation;
   segment->next_page = 1;
   segment->previous_crc = 0;
   segment->records.clear();
@@ -263,8 +277,7 @@ Task<void> Drive::seal_segment(SegmentPtr segment) {
   segment->records.shrink_to_fit();
   segment->state = SegmentState::kSealed;
   if (!written.ok()) {
-    failed_ = written;
-    log_error("storaged", "footer failed", {{"segment", segment->id}, {"status", written}});
+    fail(written.with_context("the footer of segment " + std::to_string(segment->id)));
     co_return;
   }
   maybe_recycle(segment->id);

@@ -18,6 +18,11 @@ std::string segment_name(std::uint32_t id) {
          digits;
 }
 
+std::string describe(const FragmentKey& key) {
+  return "fragment " + key.pack.to_string() + "/" + std::to_string(key.row) + "/" +
+         std::to_string(key.column);
+}
+
 bool parse_segment_name(const std::string& name, std::uint32_t* id) {
   if (!name.starts_with(kPrefix)) return false;
   const char* end = name.data() + name.size();

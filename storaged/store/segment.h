@@ -24,6 +24,9 @@ enum class SegmentState {
 std::string segment_name(std::uint32_t id);
 bool parse_segment_name(const std::string& name, std::uint32_t* id);
 
+// "fragment 12/3/0", for messages.
+std::string describe(const FragmentKey& key);
+
 struct Segment {
   std::uint32_t id = 0;
   std::unique_ptr<BlockDevice> device;

@@ -176,6 +176,17 @@ class FakeStorage final : public StorageApi {
       list.push_back({at->first, at->second});
     co_return list;
   }
+  // A pass takes no time here.
+  Task<Status> scrub(DriveId id, ScrubAction action, std::uint64_t, MonotonicTime) override {
+    Drive& drive = drives_[id];
+    if (action == ScrubAction::kStop) co_return OkStatus();
+    for (const auto& [key, fragment] : drive.fragments) {
+      const Status verified = verify_pages(fragment, 0, fragment.bytes.size());
+      if (!verified.ok()) drive.damaged.try_emplace(key, verified.message());
+    }
+    ++drive.scrub_passes;
+    co_return OkStatus();
+  }
   Task<Result<std::vector<DriveStatus>>> status(MonotonicTime) override {
     std::vector<DriveStatus> list;
     for (const auto& [id, drive] : drives_) {
@@ -186,6 +197,7 @@ class FakeStorage final : public StorageApi {
       entry.fragment_count = drive.fragments.size();
       for (const auto& [key, fragment] : drive.fragments) entry.used_bytes += fragment.bytes.size();
       entry.damaged_fragments = drive.damaged.size();
+      entry.scrub.passes = drive.scrub_passes;
       entry.free_bytes = entry.capacity_bytes - entry.used_bytes;
       list.push_back(std::move(entry));
     }
@@ -197,6 +209,7 @@ class FakeStorage final : public StorageApi {
     DriveFaults faults;
     std::map<FragmentKey, StoredFragment> fragments;
     std::map<FragmentKey, std::string> damaged;
+    std::uint64_t scrub_passes = 0;
     std::map<PackId, std::uint64_t> sealed;
     std::set<PackId> deleted_packs;
     std::set<RowKey> deleted_rows;

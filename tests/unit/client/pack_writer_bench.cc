@@ -55,6 +55,9 @@ class InstantStorage final : public StorageApi {
                                                                MonotonicTime) override {
     co_return std::vector<DamagedFragment>();
   }
+  Task<Status> scrub(DriveId, ScrubAction, std::uint64_t, MonotonicTime) override {
+    co_return OkStatus();
+  }
   Task<Result<std::vector<DriveStatus>>> status(MonotonicTime) override {
     co_return std::vector<DriveStatus>();
   }
