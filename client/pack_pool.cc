@@ -39,6 +39,22 @@ void PackPool::refresh() {
     to_give_back_.clear();
     generation_ = generation;
   }
+  if (map_seen_ != router_.view().epoch()) {
+    map_seen_ = router_.view().epoch();
+    retire_moving_packs();
+  }
+}
+
+// A group that changes waits until nobody writes to it. What is under way there ends as it began.
+void PackPool::retire_moving_packs() {
+  bool any = false;
+  for (const OpenPackPtr& pack : packs_) {
+    const PlacementGroup* group = router_.view().group(pg_of_pack(pack->id));
+    if (group != nullptr && group->moves.empty() && !router_.view().leaving(*group)) continue;
+    any = any || !pack->retired;
+    retire(*pack);
+  }
+  if (any) release_unneeded();
 }
 
 bool PackPool::current(const OpenPack& pack) const {

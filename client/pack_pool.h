@@ -86,6 +86,7 @@ class PackPool {
   std::uint32_t wanted_packs() const;
   void accept(const proto::LeasePacksReply& reply, std::uint64_t generation);
   void release_unneeded();
+  void retire_moving_packs();
   void watch_idle_packs();
   void retire_idle_packs();
   void give_back_later(PackId pack);
@@ -102,6 +103,7 @@ class PackPool {
   std::uint64_t generation_ = 0;
   std::uint64_t use_counter_ = 0;
   std::uint64_t map_epoch_ = 0;
+  std::uint64_t map_seen_ = 0;  // the epoch when packs of groups that move were last looked for
   bool leasing_ = false;
   bool refill_scheduled_ = false;
   MonotonicTime no_refill_before_{};

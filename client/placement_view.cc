@@ -40,6 +40,14 @@ bool PlacementView::whole(const PlacementGroup& group) const {
   });
 }
 
+bool PlacementView::leaving(const PlacementGroup& group) const {
+  return map_ != nullptr && std::any_of(group.drives.begin(), group.drives.end(), [&](DriveId id) {
+           const DriveInfo* drive = map_->drive(id);
+           return drive == nullptr || drive->state == DriveState::kDraining ||
+                  drive->state == DriveState::kOut;
+         });
+}
+
 bool PlacementView::readable(DriveId id) const {
   const DriveInfo* drive = map_ == nullptr ? nullptr : map_->drive(id);
   return drive != nullptr &&

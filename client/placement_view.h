@@ -24,6 +24,8 @@ class PlacementView {
   const PlacementGroup* group(PgId id) const;
   // Whether every drive of the group may take new rows, as the map says.
   bool whole(const PlacementGroup& group) const;
+  // Whether a drive of the group is draining or out.
+  bool leaving(const PlacementGroup& group) const;
   // Whether a drive may be asked for what it holds.
   bool readable(DriveId drive) const;
   // Parity columns that a new row must have: the most that any group in service has. Rows move to a

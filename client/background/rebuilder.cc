@@ -108,6 +108,7 @@ Task<Duration> Rebuilder::pass(WorkControl* control) {
   const Status counted = co_await count_exposed(&work);
   Status status = counted;
   const std::vector<Move> all = moves(*work.map);
+  const std::uint64_t finished_before = finished_moves_;
   for (const Move& move : all) {
     if (control->stopping()) co_return options_.limits.interval;
     report_.set_state("moving what placement group " + move.group.to_string() +
@@ -130,7 +131,8 @@ Task<Duration> Rebuilder::pass(WorkControl* control) {
     report_.set_state("waiting");
     note_error(status);
   }
-  co_return all.empty() || !status.ok() ? options_.limits.interval : Duration(0);
+  const bool goes_on = status.ok() && finished_moves_ > finished_before;
+  co_return goes_on ? Duration(0) : options_.limits.interval;
 }
 
 // How many rows have less than their full protection now, and how much the moves still have to do.
@@ -171,7 +173,12 @@ Task<Status> Rebuilder::run_move(Work* work, Move move) {
     if (!outcome->complete)
       co_return UnavailableError("drive " + move.move.to.to_string() +
                                  ", where a column is to go, does not answer");
-    if (outcome->missing == 0) co_return co_await finish(move);
+    if (outcome->missing == 0) {
+      const Status finished = co_await finish(move);
+      if (finished.ok()) ++finished_moves_;
+      // Writers have still to give their packs back.
+      co_return finished.code() == StatusCode::kBusy ? OkStatus() : finished;
+    }
     if (outcome->restored < outcome->missing) {
       co_return UnavailableError(std::to_string(outcome->missing - outcome->restored) +
                                  " fragments of placement group " + move.group.to_string() +

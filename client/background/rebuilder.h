@@ -71,6 +71,7 @@ class Rebuilder final : public BackgroundTask {
   RebuilderOptions options_;
   FragmentRestorer restorer_;
   proto::TaskReport report_;
+  std::uint64_t finished_moves_ = 0;
   std::uint64_t audited_epoch_ = 0;  // of the map
   std::uint64_t audited_damage_ = 0;
   bool audited_whole_ = false;

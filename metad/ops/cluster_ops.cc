@@ -1,6 +1,5 @@
 // Changes of the cluster map.
 #include <algorithm>
-#include <set>
 
 #include "metad/ops/ops.h"
 #include "metad/state/placement_plan.h"
@@ -118,25 +117,6 @@ Status forget_drive(ClusterMap* map, const proto::ForgetDrive& op, const HasPack
   return OkStatus();
 }
 
-// What a group holds stays what it is while its columns move: its packs take no more commits. Who
-// writes to one of them writes again elsewhere.
-void close_packs_that_move(State& state) {
-  std::set<std::uint32_t> moving;
-  for (const PlacementGroup& group : state.cluster_map.groups) {
-    const bool leaving = std::any_of(group.drives.begin(), group.drives.end(), [&](DriveId id) {
-      const DriveState drive = state.cluster_map.drive(id)->state;
-      return drive == DriveState::kDraining || drive == DriveState::kOut;
-    });
-    if (leaving || !group.moves.empty()) moving.insert(group.id.value());
-  }
-  for (auto& [id, pack] : state.packs) {
-    if (pack.state != proto::PACK_OPEN || !moving.contains(pg_of_pack(PackId(id)).value()))
-      continue;
-    pack.state = proto::PACK_CLOSED;
-    state.note_pack(id);
-  }
-}
-
 }  // namespace
 
 Status change_cluster(State& state, const proto::ChangeCluster& op, proto::ClusterReply* reply) {
@@ -163,7 +143,6 @@ Status change_cluster(State& state, const proto::ChangeCluster& op, proto::Clust
   state.cluster_map_proto = wire::cluster_map_to_proto(map);
   state.cluster_map = std::move(map);
   state.note_cluster_map();
-  close_packs_that_move(state);
   std::uint32_t moves = 0;
   for (const PlacementGroup& group : state.cluster_map.groups)
     moves += static_cast<std::uint32_t>(group.moves.size());

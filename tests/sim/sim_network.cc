@@ -60,6 +60,12 @@ Task<Result<std::vector<RowObject>>> SimStorageLink::row_directory(DriveId drive
   return send<Result<std::vector<RowObject>>>(
       deadline, [=](StorageApi* storage) { return storage->row_directory(drive, key, deadline); });
 }
+Task<Status> SimStorageLink::scrub(DriveId drive, ScrubAction action,
+                                   std::uint64_t bytes_per_second, MonotonicTime deadline) {
+  return send<Status>(deadline, [=](StorageApi* storage) {
+    return storage->scrub(drive, action, bytes_per_second, deadline);
+  });
+}
 Task<Result<std::vector<DamagedFragment>>> SimStorageLink::damaged_fragments(
     DriveId drive, FragmentKey after, std::uint32_t limit, MonotonicTime deadline) {
   return send<Result<std::vector<DamagedFragment>>>(deadline, [=](StorageApi* storage) {
