@@ -90,6 +90,7 @@ class Drive {
     Record record;
     BufferList payload;
     Completion<Status> done;
+    bool is_control() const { return record.type != RecordType::kFragment; }
   };
   struct Head {
     bool wants_written = true;  // its segments must have been written before
@@ -173,6 +174,8 @@ class Drive {
   void publish(Segment& segment, const std::vector<Pending*>& batch, std::uint32_t batch_page,
                std::uint32_t summary_pages);
   void fail_queue(Head* head, const Status& status);
+  void fail_first(Head* head, const Status& status);
+  Status no_free_segment() const;
   Task<Status> roll(Head* head);
   Task<Result<SegmentPtr>> prepare_segment(bool written);
   Task<void> keep_spare();
