@@ -19,6 +19,9 @@ inline constexpr std::uint64_t kMaxQueuedBytes = 64ULL << 20;
 // Free segments that only the cleaner and deletions may use: the larger of the two.
 inline constexpr std::uint32_t kReservedSegments = 2;
 inline constexpr std::uint32_t kReservedPerMille = 20;
+// Of these, what the cleaner leaves to deletions and seals: without a place for their records a
+// full drive could never be emptied.
+inline constexpr std::uint32_t kControlSegments = 1;
 // More free segments that only writes which give space back (repack) may use: the larger of the
 // two.
 inline constexpr std::uint32_t kReclaimSegments = 2;

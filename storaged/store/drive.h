@@ -93,6 +93,7 @@ class Drive {
     Record record;
     BufferList payload;
     Completion<Status> done;
+    bool is_control() const { return record.type != RecordType::kFragment; }
   };
   struct Head {
     bool wants_written = true;  // its segments must have been written before
@@ -198,6 +199,8 @@ class Drive {
                std::uint32_t summary_pages);
   void fail_queue(Head* head, const Status& status);
   void fail(const Status& why);
+  void fail_first(Head* head, const Status& status);
+  Status no_free_segment() const;
   Task<Status> roll(Head* head);
   Buffer header_page(const Segment& segment) const;
   Task<Result<SegmentPtr>> prepare_segment(bool written);

@@ -114,8 +114,7 @@ Drive::SegmentPtr Drive::pick_victim() const {
   SegmentPtr best;
   std::uint64_t best_pages = 0;
   for (const auto& [id, segment] : segments_) {
-    if (segment->state != SegmentState::kSealed || segment->immovable || segment->retired)
-      continue;
+    if (segment->state != SegmentState::kSealed || segment->immovable || segment->retired) continue;
     // One that holds nothing is recycled when its last reader is done: there is nothing to clean.
     if (segment->live_fragments == 0) continue;
     const std::uint64_t pages =

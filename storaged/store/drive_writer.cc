@@ -55,7 +55,7 @@ Task<void> Drive::run_head(Head* head) {
     std::vector<Pending*> batch = take_batch(head);
     if (batch.empty()) {  // the first one does not fit any more, or there is no segment yet
       const Status rolled = co_await roll(head);
-      if (!rolled.ok()) fail_queue(head, rolled);
+      if (!rolled.ok()) fail_first(head, rolled);
       continue;
     }
     const Status written = co_await write_batch(head, batch);
@@ -77,6 +77,17 @@ void Drive::fail(const Status& why) {
 
 void Drive::fail_queue(Head* head, const Status& status) {
   for (Pending* pending : std::exchange(head->queue, {})) pending->done.set(status);
+}
+
+// The first ones of one kind: there may be room for deletions behind fragments, or the last
+// segment.
+void Drive::fail_first(Head* head, const Status& status) {
+  const bool control = head->queue.front()->is_control();
+  while (!head->queue.empty() && head->queue.front()->is_control() == control) {
+    Pending* const first = head->queue.front();
+    head->queue.pop_front();
+    first->done.set(status);
+  }
 }
 
 // As many as fit into one batch of the head's segment.
@@ -181,6 +192,8 @@ void Drive::publish(Segment& segment, const std::vector<Pending*>& batch, std::u
 Task<Status> Drive::roll(Head* head) {
   const SegmentPtr old = head->segment == nullptr ? nullptr : segments_.at(head->segment->id);
   SegmentPtr next;
+  const std::uint32_t left = head->queue.front()->is_control() ? 0 : kControlSegments;
+  if (allocatable_segments() <= left) co_return no_free_segment();
   if (head->wants_written && spare_ != nullptr) {
     next = std::exchange(spare_, nullptr);
   } else {
@@ -209,6 +222,10 @@ Buffer Drive::header_page(const Segment& segment) const {
   return page;
 }
 
+Status Drive::no_free_segment() const {
+  return NoSpaceError("drive " + options_.identity.drive.to_string() + " has no free segment");
+}
+
 // A segment with the header of a new life: a free one, or a new file.
 Task<Result<Drive::SegmentPtr>> Drive::prepare_segment(bool written) {
   const auto guard = co_await prepare_mutex_.lock();
@@ -219,10 +236,8 @@ Task<Result<Drive::SegmentPtr>> Drive::prepare_segment(bool written) {
       segment = candidate;
   }
   if (segment == nullptr) {
-    if (allocatable_segments() == 0) {
-      co_return NoSpaceError("drive " + options_.identity.drive.to_string() +
-                             " has no free segment");
-    }
+    const std::uint32_t taken = spare_ == nullptr ? 0 : 1;
+    if (allocatable_segments() <= taken) co_return no_free_segment();
     const std::uint32_t id = next_segment_id_++;
     auto device = co_await directory_->create(segment_name(id), options_.segment_bytes, written);
     if (!device.ok()) {

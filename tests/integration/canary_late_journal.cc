@@ -52,15 +52,21 @@ Task<void> write_what_waits() {
   running = false;
 }
 
-}  // namespace
-
-Task<Status> write_late(Journal* journal, std::uint64_t first_position,
+// Apart from what the linker calls: a coroutine cannot have a name for the assembler.
+Task<Status> answer_now(Journal* journal, std::uint64_t first_position,
                         std::vector<std::string_view> commands) {
   waiting.push_back({journal, first_position,
                      std::vector<std::string>(commands.begin(), commands.end()),
                      Executor::current()->now() + kLateness});
   if (!std::exchange(running, true)) spawn(write_what_waits());
   co_return OkStatus();
+}
+
+}  // namespace
+
+Task<Status> write_late(Journal* journal, std::uint64_t first_position,
+                        std::vector<std::string_view> commands) {
+  return answer_now(journal, first_position, std::move(commands));
 }
 
 }  // namespace shoal::metad

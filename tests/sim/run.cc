@@ -36,6 +36,8 @@ class Run {
   void work();
   void come_to_rest();
   void check();
+  std::uint64_t dead_packs();
+  void wait_for_collector();
   template <typename Done>
   bool wait(Done done, Duration patience) {
     return simulator_.run_until(
@@ -103,6 +105,36 @@ void Run::run_check(Task<void> task) {
   if (!wait([&] { return *ended; }, kRestPatience)) cluster_->fail("a check does not end");
 }
 
+std::uint64_t Run::dead_packs() {
+  std::uint64_t dead = 0;
+  std::uint64_t after = 0;
+  bool more = cluster_->metadata() != nullptr;
+  while (more) {
+    proto::Query query;
+    query.mutable_list_packs()->set_after(after);
+    query.mutable_list_packs()->set_limit(1000);
+    proto::QueryReply reply;
+    cluster_->metadata()->machine().query(query, &reply);
+    more = reply.list_packs().more();
+    for (const proto::PackRecord& pack : reply.list_packs().packs()) {
+      after = pack.pack();
+      if (pack.live_bytes() == 0) ++dead;
+    }
+  }
+  return dead;
+}
+
+// As long as there are fewer dead packs each time.
+void Run::wait_for_collector() {
+  std::uint64_t before = 0;
+  std::uint64_t now = dead_packs();
+  do {
+    before = now;
+    (void)wait([] { return false; }, kCollectorPatience);
+    now = dead_packs();
+  } while (now > 0 && now < before && cluster_->failure().empty());
+}
+
 void Run::check() {
   client::ClientStack* const checker = cluster_->open_checker();
   if (checker == nullptr) return;
@@ -117,7 +149,7 @@ void Run::check() {
         [this, &node, ended] { spawn(mark_end(close_client(cluster_.get(), node.get()), ended)); });
     if (!wait([&] { return *ended; }, kRestPatience)) cluster_->fail("a client does not close");
   }
-  (void)wait([] { return false; }, kCollectorPatience);
+  wait_for_collector();
   if (cluster_->failure().empty()) run_check(check_ledger(cluster_.get(), checker));
   for (const auto& workload : workloads_) {
     if (!cluster_->failure().empty()) return;
