@@ -176,6 +176,8 @@ class SimStorageLink : public StorageApi {
   Task<Result<std::vector<DamagedFragment>>> damaged_fragments(DriveId drive, FragmentKey after,
                                                                std::uint32_t limit,
                                                                MonotonicTime deadline) override;
+  Task<Status> scrub(DriveId drive, ScrubAction action, std::uint64_t bytes_per_second,
+                     MonotonicTime deadline) override;
   Task<Result<std::vector<DriveStatus>>> status(MonotonicTime deadline) override;
 
  private:
