@@ -1,6 +1,6 @@
-// CallGate: the calls of one drive that are under way, each answered at its deadline at the latest. A
-// call whose drive hangs cannot be taken back: its memory stays until it ends, so when too many hang
-// the next ones are refused at once. Belongs to one executor.
+// CallGate: the calls of one drive that are under way, each answered at its deadline at the latest.
+// A call whose drive hangs cannot be taken back: its memory stays until it ends, so when too many
+// hang the next ones are refused at once. Belongs to one executor.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,9 @@ class CallGate {
  public:
   explicit CallGate(std::size_t max_hung = kMaxHungCalls) : max_hung_(max_hung) {}
 
-  // Runs `operation` of the drive, which owns all that it uses. Errors: kDeadlineExceeded at `deadline`, the
-  // outcome unknown; kUnavailable when too many calls hang; else what the operation gives.
+  // Runs `operation` of the drive, which owns all that it uses. Errors: kDeadlineExceeded at
+  // `deadline`, the outcome unknown; kUnavailable when too many calls hang; else what the operation
+  // gives.
   template <typename T>
   Task<T> run(DriveId drive, Task<T> operation, MonotonicTime deadline) {
     if (hung_ >= max_hung_)

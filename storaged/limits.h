@@ -44,7 +44,8 @@ inline constexpr std::size_t kMaxDamagedFragments = 16 * 1024;
 inline constexpr std::uint32_t kSearchPages = 256;
 // Pages of a segment that may turn out unreadable one after another before the search ends.
 inline constexpr std::uint32_t kMaxUnreadablePages = 64;
-// The scrub's rate unless told otherwise, its pause between passes, and what it leaves a start alone.
+// The scrub's rate unless told otherwise, its pause between passes, and how long it leaves a start
+// alone.
 inline constexpr std::uint64_t kDefaultScrubBytesPerSecond = 32ULL << 20;
 inline constexpr std::chrono::hours kScrubInterval{7 * 24};
 inline constexpr std::chrono::minutes kScrubStartDelay{1};

@@ -81,8 +81,8 @@ class StorageServer final : public StorageApi {
   static Task<Result<std::unique_ptr<Drive>>> open_drive(const OpenDirectory* open_directory,
                                                          DriveConfig config);
   Result<Entry*> find(DriveId id) const;
-  // Runs `call(drive)`, a coroutine function, on an open drive until the deadline. Errors: kNotFound
-  // (not served here), kIoError (not open), those of CallGate::run and of the call.
+  // Runs `call(drive)`, a coroutine function, on an open drive until the deadline. Errors:
+  // kNotFound (not served here), kIoError (not open), those of CallGate::run and of the call.
   template <typename Call>
   auto on_drive(DriveId id, MonotonicTime deadline, Call call)
       -> std::invoke_result_t<Call&, Drive&>;

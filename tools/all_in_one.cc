@@ -32,7 +32,8 @@ Status make_directories(const ClusterDirectory& directory, const ClusterConfig& 
 }
 
 // As storaged opens them.
-Result<std::vector<storaged::DriveConfig>> drive_configs(const ClusterConfig& config) {
+Result<std::vector<storaged::DriveConfig>> drive_configs(const ClusterConfig& config,
+                                                         const ClusterOptions& options) {
   std::vector<std::string> paths;
   for (const ClusterDrive& drive : config.drives) paths.push_back(drive.path);
   ASSIGN_OR_RETURN(const auto capacities, storaged::drive_capacities(config.capacity, paths));
@@ -42,6 +43,7 @@ Result<std::vector<storaged::DriveConfig>> drive_configs(const ClusterConfig& co
     one.path = drive.path;
     one.options.identity = {config.cluster_uuid, drive.uuid, drive.id};
     one.options.max_bytes = capacities[drives.size()];
+    one.options.scrub_bytes_per_second = options.scrub_bytes_per_second;
     one.options.format_if_empty = !config.made || drive.fresh;
     drives.push_back(std::move(one));
   }
@@ -73,7 +75,7 @@ Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterCon
   ASSIGN_OR_RETURN(store_loop_, EventLoop::create("shoal-store"));
   ASSIGN_OR_RETURN(io_, IoContext::create(*store_loop_));
   store_loop_->start();
-  ASSIGN_OR_RETURN(std::vector<storaged::DriveConfig> drives, drive_configs(config));
+  ASSIGN_OR_RETURN(std::vector<storaged::DriveConfig> drives, drive_configs(config, options_));
   storage_ = sync_wait(*store_loop_, storaged::StorageServer::open(*io_, std::move(drives)));
   // A drive that is missing later is a fault to live with; one that cannot be made is an error.
   if (!config.made) RETURN_IF_ERROR(storage_->trouble());
@@ -266,7 +268,7 @@ AdminCluster AllInOne::admin() {
 }
 
 Result<std::string> AllInOne::serve_drive(const ClusterConfig& config, const ClusterDrive& drive) {
-  ASSIGN_OR_RETURN(std::vector<storaged::DriveConfig> drives, drive_configs(config));
+  ASSIGN_OR_RETURN(std::vector<storaged::DriveConfig> drives, drive_configs(config, options_));
   for (storaged::DriveConfig& one : drives) {
     if (one.options.identity.drive != drive.id) continue;
     RETURN_IF_ERROR(make_drive_directory(drive.path));

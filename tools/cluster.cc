@@ -1,6 +1,7 @@
 #include "tools/cluster.h"
 
 #include "base/config.h"
+#include "tools/drive_health.h"
 #include "tools/json.h"
 
 namespace shoal::tools {
@@ -43,6 +44,7 @@ void add_drive(JsonWriter* json, const DriveStatus& drive) {
   json->field("flushes", drive.flush_count);
   json->field("fragments_written", drive.write_count);
   json->field("fragments_read", drive.read_count);
+  add_health(json, drive);
   json->end_object();
 }
 
@@ -118,7 +120,8 @@ std::string to_text(const ClusterStatus& status) {
   for (const DriveStatus& drive : status.drives) {
     text += "drive " + drive.drive.to_string() + "  " + drive.state + ", " +
             format_size(drive.used_bytes) + " used, " + format_size(drive.free_bytes) + " free, " +
-            std::to_string(drive.fragment_count) + " fragments, " + drive.path + "\n";
+            std::to_string(drive.fragment_count) + " fragments, " + health_text(drive) + ", " +
+            drive.path + "\n";
   }
   for (const std::string& trouble : status.troubles) text += "trouble  " + trouble + "\n";
   return text;

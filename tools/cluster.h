@@ -37,6 +37,7 @@ struct ClusterOptions {
   double out_after = 900;
   std::uint64_t repack_bytes_per_second = 0;   // 0: no repack
   std::uint64_t rebuild_bytes_per_second = 0;  // 0: no repair
+  std::uint64_t scrub_bytes_per_second = 0;    // of each drive; 0: only when asked
 };
 
 class Cluster {

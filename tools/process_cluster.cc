@@ -96,6 +96,7 @@ Status ProcessCluster::start_all(const ClusterConfig& config, const ClusterOptio
   ASSIGN_OR_RETURN(loop_, EventLoop::create("shoal-watch"));
   loop_->start();
   supervisor_ = std::make_unique<Supervisor>(*loop_, run_path_);
+  scrub_bytes_per_second_ = options.scrub_bytes_per_second;
   ASSIGN_OR_RETURN(const std::vector<StorageSpec> storage, storage_specs(config));
   RETURN_IF_ERROR(start_storage(storage));
   RETURN_IF_ERROR(start_metad(config, options));
@@ -138,7 +139,8 @@ Result<std::vector<ProcessCluster::StorageSpec>> ProcessCluster::storage_specs(
     ASSIGN_OR_RETURN(spec.address, free_address());
     spec.text = "listen = " + spec.address + "\ncluster-uuid = " + config.cluster_uuid +
                 "\ndrive = " + drive.id.to_string() + " " + drive.uuid + " " + drive.path +
-                "\ncapacity = " + std::to_string(capacities[specs.size()]) + "\n";
+                "\ncapacity = " + std::to_string(capacities[specs.size()]) +
+                "\nscrub-rate = " + std::to_string(scrub_bytes_per_second_) + "\n";
     specs.push_back(std::move(spec));
   }
   return specs;

@@ -61,6 +61,7 @@ class ProcessCluster final : public Cluster {
   std::string metad_address_;
   std::string s3_address_;
   std::vector<std::string> storage_addresses_;  // as the drives of the configuration
+  std::uint64_t scrub_bytes_per_second_ = 0;
   int next_mount_ = 1;
   bool stopped_ = false;
   std::unique_ptr<EventLoop> loop_;

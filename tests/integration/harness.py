@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest
 
 BIN = os.environ.get("SHOAL_BIN", "")
 PROCESSES = os.environ.get("SHOAL_TEST_PROCESSES", "0") == "1"
@@ -46,6 +47,19 @@ def wait_until(condition, what, timeout=60.0):
         if time.monotonic() > end:
             raise TimeoutError(f"{what} did not come true within {timeout:.0f} s")
         time.sleep(0.02)
+
+
+class ObjectsCase(unittest.TestCase):
+    """Tests that put objects through self.s3 into the bucket `bkt`, and read all of them back."""
+
+    def put(self, key, size):
+        body = os.urandom(size)
+        self.s3.put_object(Bucket="bkt", Key=key, Body=body)
+        self.expected[key] = body
+
+    def verify(self):
+        for key, body in self.expected.items():
+            self.assertEqual(self.s3.get_object(Bucket="bkt", Key=key)["Body"].read(), body, key)
 
 
 class Cluster:

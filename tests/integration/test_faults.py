@@ -13,14 +13,14 @@ import unittest
 import urllib.error
 import urllib.request
 
-from harness import Cluster, free_port, shoal_binary, wait_until
+from harness import Cluster, ObjectsCase, free_port, shoal_binary, wait_until
 
 
 def run(*arguments):
     return subprocess.run([shoal_binary(), *arguments], capture_output=True, text=True, timeout=60)
 
 
-class DriveTest(unittest.TestCase):
+class DriveTest(ObjectsCase):
     def setUp(self):
         self.cluster = Cluster(mount=False)
         self.addCleanup(self.cluster.destroy)
@@ -28,15 +28,6 @@ class DriveTest(unittest.TestCase):
         self.s3 = self.cluster.s3()
         self.s3.create_bucket(Bucket="bkt")
         self.expected = {}
-
-    def put(self, key, size):
-        body = os.urandom(size)
-        self.s3.put_object(Bucket="bkt", Key=key, Body=body)
-        self.expected[key] = body
-
-    def verify(self):
-        for key, body in self.expected.items():
-            self.assertEqual(self.s3.get_object(Bucket="bkt", Key=key)["Body"].read(), body, key)
 
     def drive_directories(self):
         return sorted(glob.glob(os.path.join(self.cluster.data, "drives", "*")))

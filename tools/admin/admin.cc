@@ -17,7 +17,7 @@ const std::vector<AdminCommand>& admin_commands() {
   static const std::vector<AdminCommand> commands{
       {"drive", "the drives of the cluster and their placement", run_drive},
       {"repair", "what is missing, and what is being restored", run_repair},
-      {"repair", "what is missing, and what is being restored", run_repair},
+      {"scrub", "verifying what the drives hold", run_scrub},
       {"space", "what the data takes, what is wasted, and repack", run_space},
   };
   return commands;

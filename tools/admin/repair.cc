@@ -1,9 +1,9 @@
 // shoal repair: what is missing, what is being restored, and how long it will take.
 #include <algorithm>
-#include <ctime>
 
 #include "base/program.h"
 #include "tools/admin/commands.h"
+#include "tools/drive_health.h"
 #include "tools/json.h"
 
 namespace shoal::tools {
@@ -117,11 +117,8 @@ std::string to_json(const RepairStatus& status) {
 
 std::string audit_text(const proto::RepairReport& repair) {
   if (repair.last_audit_ns() == 0) return "no audit of all packs has ended yet\n";
-  const std::time_t at = repair.last_audit_ns() / 1'000'000'000;
-  char when[32];
-  std::tm broken{};
-  std::strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime_r(&at, &broken));
-  return "audit    " + std::to_string(repair.audited_packs()) + " packs, ended " + when + ", " +
+  return "audit    " + std::to_string(repair.audited_packs()) + " packs, ended " +
+         local_time(repair.last_audit_ns()) + ", " +
          std::to_string(repair.missing_fragments()) + " fragments missing, " +
          std::to_string(repair.lost_rows()) + " rows lost\n";
 }

@@ -1,5 +1,7 @@
 // Admin commands from the command line: to the program that runs over --data DIR, or straight to
 // the daemons of the cluster whose metad is at --metad HOST:PORT.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -87,6 +89,10 @@ int command_admin(const std::string& noun, const Arguments& arguments) {
   // It is looked up where the cluster runs, whose working directory is another one.
   if (noun == "drive" && words.size() == 2 && words[0] == "add")
     words[1] = std::filesystem::absolute(words[1]).string();
+  const auto has = [&](const char* word) {
+    return std::find(words.begin(), words.end(), word) != words.end();
+  };
+  if (noun == "scrub" && has("--wait") && isatty(STDERR_FILENO) != 0) words.push_back("--progress");
   if (data.empty() == metad.empty()) {
     return fail(InvalidArgumentError("--data DIR of a cluster that runs on this machine is needed, "
                                      "or --metad HOST:PORT"),

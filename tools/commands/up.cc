@@ -13,6 +13,7 @@
 #include "base/file_io.h"
 #include "base/log.h"
 #include "client/background/limits.h"
+#include "storaged/limits.h"
 #include "tools/all_in_one.h"
 #include "tools/commands/commands.h"
 #include "tools/control_socket.h"
@@ -34,6 +35,7 @@ struct UpOptions {
   double out_after = ClusterOptions().out_after;
   std::uint64_t repack_rate = client::RepackLimits().bytes_per_second;
   std::uint64_t rebuild_rate = client::RebuildLimits().bytes_per_second;
+  std::uint64_t scrub_rate = storaged::kDefaultScrubBytesPerSecond;
   bool processes = false;
   bool detach = false;
 };
@@ -87,7 +89,8 @@ Result<std::unique_ptr<Cluster>> start_cluster(const ClusterDirectory& directory
                                                const ClusterConfig& config,
                                                const UpOptions& options) {
   const ClusterOptions parts{options.mount,     options.s3,          options.down_after,
-                             options.out_after, options.repack_rate, options.rebuild_rate};
+                             options.out_after, options.repack_rate, options.rebuild_rate,
+                             options.scrub_rate};
   if (options.processes) {
     ASSIGN_OR_RETURN(std::unique_ptr<Cluster> cluster,
                      ProcessCluster::start(directory, config, parts));
@@ -260,6 +263,8 @@ int command_up(const Arguments& arguments) {
   config.add_size("repack-rate", &options.repack_rate,
                   "bytes of data that background work moves in a second at most, to give wasted "
                   "space back; 0: none");
+  config.add_size("scrub-rate", &options.scrub_rate,
+                  "bytes a second that each drive verifies in the background; 0: only when asked");
   config.add("processes", &options.processes, "every daemon as its own process");
   config.add("detach", &options.detach,
              "go on in the background once ready, with the log in DIR/log");
