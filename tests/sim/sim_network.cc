@@ -72,12 +72,6 @@ Task<Result<std::vector<DamagedFragment>>> SimStorageLink::damaged_fragments(
     return storage->damaged_fragments(drive, after, limit, deadline);
   });
 }
-Task<Status> SimStorageLink::scrub(DriveId drive, ScrubAction action,
-                                   std::uint64_t bytes_per_second, MonotonicTime deadline) {
-  return send<Status>(deadline, [=](StorageApi* storage) {
-    return storage->scrub(drive, action, bytes_per_second, deadline);
-  });
-}
 Task<Status> SimStorageLink::delete_rows(DriveId drive, PackId pack,
                                          std::vector<std::uint32_t> rows, MonotonicTime deadline) {
   return send<Status>(deadline, [=](StorageApi* storage) {
