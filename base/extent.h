@@ -10,6 +10,9 @@
 
 namespace shoal {
 
+// The largest file; sums of two offsets stay within 64 bits.
+inline constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 62;
+
 struct Extent {
   std::uint64_t file_offset = 0;  // bytes from the start of the file
   std::uint32_t length = 0;       // bytes, at most kMaxColumnBytes

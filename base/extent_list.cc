@@ -57,6 +57,7 @@ void insert_extent(ExtentList* list, const Extent& extent, const DroppedExtent& 
 
 ExtentList slice_extents(const ExtentList& list, std::uint64_t from, std::uint64_t to) {
   ExtentList part;
+  if (from >= to) return part;
   for (auto at = first_behind(list, from); at != list.end() && at->file_offset < to; ++at) {
     part.push_back(cut_extent(*at, from, to));
   }

@@ -47,6 +47,10 @@ constexpr PackId make_pack_id(PgId pg, std::uint64_t sequence) {
 constexpr PgId pg_of_pack(PackId pack) {
   return PgId(static_cast<std::uint32_t>(pack.value() >> kPackSequenceBits));
 }
+inline constexpr std::uint64_t kPackSequences = std::uint64_t{1} << kPackSequenceBits;
+constexpr std::uint64_t sequence_of_pack(PackId pack) {
+  return pack.value() & (kPackSequences - 1);
+}
 
 }  // namespace shoal
 

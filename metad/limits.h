@@ -16,6 +16,12 @@ inline constexpr std::uint64_t kMaxCommandsInFlight = 16 * 1024;
 inline constexpr std::size_t kMaxCommandBytes = 3 << 20;
 // Journal written since the last checkpoint that starts the next one.
 inline constexpr std::uint64_t kCheckpointAfterBytes = 64ULL << 20;
+// Changed records that a checkpoint collects in one go, a few milliseconds; and after what part of
+// that journal again one that failed is tried again.
+inline constexpr std::size_t kCheckpointSliceRecords = 2048;
+inline constexpr std::uint64_t kCheckpointRetryFraction = 4;
+// Threads that read the checkpoint at the start.
+inline constexpr unsigned kMaxLoadThreads = 8;
 // A session that is silent for so long is closed.
 inline constexpr std::chrono::seconds kSessionLease{30};
 // An unlinked file stays at least so long, and is then dropped with others.

@@ -1,5 +1,7 @@
 #include "tools/cluster.h"
 
+#include <algorithm>
+
 #include "base/config.h"
 #include "tools/drive_health.h"
 #include "tools/json.h"
@@ -7,12 +9,18 @@
 namespace shoal::tools {
 namespace {
 
+std::uint64_t index_bytes_per_file(const proto::MetadataStatus& status) {
+  return status.index_bytes() / std::max<std::uint64_t>(status.inode_count(), 1);
+}
+
 void add_metadata(JsonWriter* json, const proto::MetadataStatus& status) {
   json->begin_object("metadata");
   json->field("inodes", status.inode_count());
   json->field("directories", status.directory_count());
   json->field("packs", status.pack_count());
   json->field("live_bytes", status.live_bytes());
+  json->field("index_bytes", status.index_bytes());
+  json->field("index_bytes_per_file", index_bytes_per_file(status));
   json->field("journal_position", status.journal_position());
   json->field("checkpoint_position", status.checkpoint_position());
   json->field("commands", status.command_count());
@@ -111,6 +119,10 @@ std::string to_text(const ClusterStatus& status) {
             std::to_string(metadata.directory_count()) + " directories, " +
             format_size(metadata.live_bytes()) + " of data in " +
             std::to_string(metadata.pack_count()) + " packs\n";
+    text += "index    " + format_size(metadata.index_bytes()) + " of memory, " +
+            std::to_string(index_bytes_per_file(metadata)) + " bytes a file\n";
+    if (!metadata.checkpoint_failure().empty())
+      text += "trouble  the last checkpoint failed: " + metadata.checkpoint_failure() + "\n";
     for (const proto::SessionInfo& session : metadata.sessions()) {
       text += "client   " + session.client_name() + ": " + std::to_string(session.open_files()) +
               " open files, " + std::to_string(session.open_packs()) + " open packs\n";

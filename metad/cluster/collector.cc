@@ -37,7 +37,7 @@ Task<std::uint64_t> Collector::collect() {
     more = reply.list_packs().more();
     for (const proto::PackRecord& pack : reply.list_packs().packs()) {
       after = pack.pack();
-      if (pack.state() != proto::PACK_CLOSED || stopping_) continue;
+      if (pack.state() != proto::PACK_CLOSED || pack.kept() || stopping_) continue;
       if (pack.live_bytes() > 0) {
         if (pack.live_bytes() < pack.committed_bytes()) co_await drop_rows(PackId(pack.pack()));
         continue;
@@ -148,11 +148,14 @@ Task<void> Collector::drop_unknown_packs(const DriveInfo* drive) {
       server_.machine().query(query, &reply);
       const bool known = reply.list_packs().packs_size() > 0 &&
                          reply.list_packs().packs(0).pack() == info.pack.value();
-      // A lease is journaled before its holder hears of it, so an unknown pack was dropped.
       if (!known) {
-        (void)co_await storage->delete_pack(drive->id, info.pack, deadline);
+        // A lease is journaled before its holder hears of it, so an unknown pack was dropped. Only
+        // not if a dump was loaded that is older than the lease.
+        if (!server_.machine().keeps_unknown(info.pack))
+          (void)co_await storage->delete_pack(drive->id, info.pack, deadline);
         continue;
       }
+      if (reply.list_packs().packs(0).kept()) continue;
       const PlacementGroup* group = server_.machine().cluster_map().group(pg_of_pack(info.pack));
       const bool elsewhere =
           group != nullptr && !group->holds(drive->id) && !group->expects(drive->id);

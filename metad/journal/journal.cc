@@ -14,6 +14,8 @@ namespace {
 constexpr std::uint64_t kFileMagic = 0x31304c4e524a4853;   // "SHJRNL01"
 constexpr std::uint64_t kBatchMagic = 0x3130544142524a53;  // "SJRBAT01"
 constexpr std::string_view kPrefix = "journal-";
+// A group commit is smaller (kMaxJournalBatchBytes and kMaxCommandBytes, metad/limits.h).
+constexpr std::uint64_t kMaxFirstBatchBytes = 8 << 20;
 
 std::uint32_t crc_of(JournalFileHeader header) {
   header.crc = 0;
@@ -89,9 +91,9 @@ Task<Status> Journal::recover(std::uint64_t after, const Replay& replay) {
     File& file = files_[name];
     file.device = std::move(*device);
     if (header.magic != kFileMagic || header.crc != crc_of(header)) {
-      // Prewritten and never used; one of another size was not even made to its end.
+      CO_RETURN_IF_ERROR(co_await check_unused(&file, after));
       if (file.device->size_bytes() == segment_bytes_) continue;
-      files_.erase(name);
+      files_.erase(name);  // not even made to its end
       CO_RETURN_IF_ERROR(co_await directory_.remove(name));
       continue;
     }
@@ -125,8 +127,10 @@ Task<Status> Journal::recover(std::uint64_t after, const Replay& replay) {
                               std::to_string(last_position_ + 1) + ", the checkpoint ends at " +
                               std::to_string(after));
   }
+  const File* before = nullptr;
   for (File* file : used) {
-    CO_RETURN_IF_ERROR(co_await replay_file(file, file == used.back(), after, replay));
+    CO_RETURN_IF_ERROR(co_await replay_file(file, before, file == used.back(), after, replay));
+    before = file;
   }
   if (last_position_ < after) {
     // Everything here is older than the checkpoint: trimmed files that were not used again yet.
@@ -141,7 +145,25 @@ Task<Status> Journal::recover(std::uint64_t after, const Replay& replay) {
   co_return OkStatus();
 }
 
-Task<Status> Journal::replay_file(File* file, bool last, std::uint64_t after,
+// A file without a valid header was never used, or a crash came while its header was written for
+// another life: then it holds nothing that is not in the checkpoint. Else its header is damaged.
+Task<Status> Journal::check_unused(const File* file, std::uint64_t after) {
+  const std::uint64_t readable =
+      std::min<std::uint64_t>(file->device->size_bytes() - kPageSize, kMaxFirstBatchBytes);
+  auto content = co_await file->device->read(kPageSize, readable);
+  if (!content.ok()) co_return content.status();
+  JournalBatchHeader header{};
+  std::memcpy(&header, content->data(), sizeof header);
+  if (header.magic != kBatchMagic || !verifies(content->span(), header) ||
+      header.first_position + header.count <= after + 1) {
+    co_return OkStatus();
+  }
+  co_return CorruptionError(file->device->name() +
+                            " at byte 0: the header does not verify, but commands from position " +
+                            std::to_string(header.first_position) + " on follow");
+}
+
+Task<Status> Journal::replay_file(File* file, const File* before, bool last, std::uint64_t after,
                                   const Replay& replay) {
   auto content = co_await file->device->read(0, file->device->size_bytes());
   if (!content.ok()) co_return content.status();
@@ -150,8 +172,13 @@ Task<Status> Journal::replay_file(File* file, bool last, std::uint64_t after,
                            what);
   };
   if (file->first_position != last_position_ + 1) {
-    co_return damage(0, "begins at position " + std::to_string(file->first_position) +
-                            ", expected " + std::to_string(last_position_ + 1));
+    co_return damage(0,
+                     "begins at position " + std::to_string(file->first_position) + ", expected " +
+                         std::to_string(last_position_ + 1) + ": " +
+                         (before == nullptr ? "a file before it is missing"
+                                            : "a file between it and " + before->device->name() +
+                                                  " is missing, or the latter is damaged at byte " +
+                                                  std::to_string(before->next_offset)));
   }
   std::uint64_t offset = kPageSize;
   while (offset + kPageSize <= content->size()) {

@@ -82,7 +82,10 @@ class Journal {
   Journal(BlockDirectory& directory, std::uint64_t segment_bytes)
       : directory_(directory), segment_bytes_(segment_bytes) {}
   Task<Status> recover(std::uint64_t after, const Replay& replay);
-  Task<Status> replay_file(File* file, bool last, std::uint64_t after, const Replay& replay);
+  Task<Status> check_unused(const File* file, std::uint64_t after);
+  // `before` is the file before it; null for the first.
+  Task<Status> replay_file(File* file, const File* before, bool last, std::uint64_t after,
+                           const Replay& replay);
   Task<bool> batch_follows(File* file, std::uint64_t offset);
   Task<Status> next_file(std::uint64_t first_position);
 

@@ -2,19 +2,18 @@
 #include <sys/stat.h>
 
 #include "metad/ops/ops.h"
+#include "metad/state/object_record.h"
 
 namespace shoal::metad {
 namespace {
 
-constexpr std::uint64_t kMaxFileBytes = std::uint64_t{1} << 62;
 constexpr std::size_t kMaxXattrName = 255;
 constexpr std::size_t kMaxXattrValue = 64 * 1024;
 
 // The bytes are no longer what S3 hashed.
 void drop_object_tag(Inode& inode, const Context& context) {
   if (inode.object.empty()) return;
-  proto::ObjectMeta object;
-  object.ParseFromString(inode.object);
+  proto::ObjectMeta object = stored_object(inode);
   if (object.last_modified_ns() == 0) {
     inode.object.clear();  // a tag that swap_ops.cc kept, and nothing of S3
     return;
@@ -24,7 +23,7 @@ void drop_object_tag(Inode& inode, const Context& context) {
   object.clear_part_count();
   object.clear_part_sizes();
   object.set_last_modified_ns(context.time_ns);
-  inode.object = object.SerializeAsString();
+  inode.object = pack_object(object, inode.birth_ns);
 }
 
 void new_version(State& state, Inode& inode, const Context& context, std::int64_t mtime_ns) {

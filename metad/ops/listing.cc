@@ -8,7 +8,7 @@ namespace {
 
 struct Found {
   std::string key;
-  const Inode* inode = nullptr;
+  const Inode* inode = nullptr;  // until the next is looked for
 };
 
 // The first object below `directory` whose key, without `prefix`, is at least `bound`. `prefix` is
@@ -28,16 +28,17 @@ bool next_object(State& state, const Inode& directory, const std::string& prefix
   } else {
     const std::string into = bound.substr(0, slash + 1);
     at = entries.lower_bound(into);
-    if (at != entries.end() && at->first == into) inner = bound.substr(slash + 1);
+    if (at != entries.end() && at->key == into) inner = bound.substr(slash + 1);
   }
   for (; at != entries.end(); ++at, inner.clear()) {
-    const Inode* inode = state.find(at->second);
-    if (at->first.back() == kFileByte) {
+    const Inode* inode = state.peek(at->inode);
+    std::string key = prefix;
+    if (at->key.back() == kFileByte) {
       if (!inode->is_regular()) continue;
-      *found = {prefix + at->first.substr(0, at->first.size() - 1), inode};
+      *found = {key.append(at->key, 0, at->key.size() - 1), inode};
       return true;
     }
-    if (next_object(state, *inode, prefix + at->first, inner, found)) return true;
+    if (next_object(state, *inode, key.append(at->key), inner, found)) return true;
   }
   return false;
 }

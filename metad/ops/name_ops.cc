@@ -41,7 +41,8 @@ Status check_symlink(const proto::CreateFile& op) {
 Status create_file(State& state, const proto::CreateFile& op, const Context& context,
                    proto::CommandReply* reply) {
   ASSIGN_OR_RETURN(Inode * parent, state.need_directory(op.parent()));
-  if (op.type() == proto::FILE_TYPE_UNKNOWN) return InvalidArgumentError("a file of no type");
+  if (op.type() == proto::FILE_TYPE_UNKNOWN || !proto::FileType_IsValid(op.type()))
+    return InvalidArgumentError("a file of no type");
   RETURN_IF_ERROR(check_symlink(op));
   Entry entry;
   if (!op.unlinked()) {

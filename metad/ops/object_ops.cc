@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "metad/ops/ops.h"
+#include "metad/state/object_record.h"
 
 namespace shoal::metad {
 namespace {
@@ -26,7 +27,7 @@ void fill_object_reply(State& state, const Inode& inode, proto::CommandReply* re
 
 void set_object(Inode& inode, proto::ObjectMeta object, const Context& context) {
   object.set_last_modified_ns(context.time_ns);
-  inode.object = object.SerializeAsString();
+  inode.object = pack_object(object, inode.birth_ns);
 }
 
 Status delete_one(State& state, Inode& bucket, const std::string& key,
@@ -160,6 +161,7 @@ Status put_object(State& state, const proto::PutObject& op, const Context& conte
   RETURN_IF_ERROR(check_conditions(op.conditions(), state.find_object(*bucket, op.key()), false));
   ASSIGN_OR_RETURN(ExtentList extents, extents_from_proto(op.extents()));
   RETURN_IF_ERROR(state.check_extents(extents, context));
+  if (op.size() > kMaxFileBytes) return TooLargeError("an object of over 2^62 bytes");
   if (!extents.empty() && extents.back().file_end() > op.size()) {
     return InvalidArgumentError("extents end behind the object's size");
   }

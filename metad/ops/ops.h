@@ -86,8 +86,11 @@ Status list_objects(State& state, const proto::ListObjects& op, proto::ListObjec
 bool has_objects(State& state, Inode& bucket);
 
 // reference_queries.cc
-Status list_references(const State& state, const proto::ListReferences& op,
+Status list_references(State& state, const proto::ListReferences& op,
                        proto::ListReferencesReply* reply);
+
+// restore.cc: what StateMachine::become_restored does.
+Status restore_state(State& state);
 
 // queries.cc
 void answer_query(State& state, const proto::Query& query, proto::QueryReply* reply);

@@ -46,9 +46,9 @@ Status read_directory(State& state, const proto::ReadDirectory& op,
       break;
     }
     proto::DirectoryEntry* entry = reply->add_entries();
-    entry->set_name(state.posix_name_of(*directory, at->first));
-    entry->set_cookie(at->first);
-    *entry->mutable_attributes() = state.attributes_of(*state.find(at->second));
+    entry->set_name(state.posix_name_of(*directory, at->key));
+    entry->set_cookie(std::string(at->key));
+    *entry->mutable_attributes() = state.attributes_of(*state.peek(at->inode));
   }
   return OkStatus();
 }
@@ -112,7 +112,7 @@ void fill_bucket(const Inode& inode, const std::string& name, proto::BucketInfo*
 
 void list_buckets(State& state, proto::ListBucketsReply* reply) {
   for (const auto& [key, id] : state.find(kRootInode.value())->directory->entries) {
-    const std::string name = key.substr(0, key.size() - 1);
+    const std::string name(key.substr(0, key.size() - 1));
     if (key.back() != kDirectoryByte || !is_bucket_name(name)) continue;
     fill_bucket(*state.find(id), name, reply->add_buckets());
   }
@@ -141,6 +141,7 @@ void list_packs(State& state, const proto::ListPacks& op, proto::ListPacksReply*
     record->set_session(at->second.session);
     record->set_live_bytes(at->second.live_bytes);
     record->set_committed_bytes(at->second.committed_bytes);
+    record->set_kept(at->second.kept);
     if (!op.with_rows()) continue;
     for (const std::uint64_t bytes : at->second.rows) {
       record->add_row_live_bytes(

@@ -160,7 +160,7 @@ bool scan_uploads(const State& state, Page* page, Cursor* cursor) {
 }
 
 // All of one file or upload that is left behind the cursor.
-Status list_of_one(const State& state, const proto::ListReferences& op, Cursor cursor, Page* page,
+Status list_of_one(State& state, const proto::ListReferences& op, Cursor cursor, Page* page,
                    proto::ListReferencesReply* reply) {
   if (op.inode() != 0) {
     const Inode* inode = state.find(op.inode());
@@ -188,7 +188,7 @@ Status list_of_one(const State& state, const proto::ListReferences& op, Cursor c
 
 }  // namespace
 
-Status list_references(const State& state, const proto::ListReferences& op,
+Status list_references(State& state, const proto::ListReferences& op,
                        proto::ListReferencesReply* reply) {
   if (static_cast<std::size_t>(op.packs_size()) > kMaxPacksPerReferenceQuery) {
     return InvalidArgumentError("at most " + std::to_string(kMaxPacksPerReferenceQuery) +

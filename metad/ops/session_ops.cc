@@ -63,18 +63,12 @@ Status close_session(State& state, const proto::CloseSession& op, const Context&
   for (auto& [pack_id, pack] : state.packs) {
     if (pack.session == id && pack.state == proto::PACK_OPEN) close_pack(state, pack_id, pack);
   }
-  std::vector<std::uint64_t> held;
-  for (const auto& shard : state.inodes) {
-    for (const auto& [inode_id, inode] : shard) {
-      if (inode->extras == nullptr) continue;
-      const auto& holders = inode->extras->holders;
-      if (std::find(holders.begin(), holders.end(), id) != holders.end()) held.push_back(inode_id);
-    }
-  }
-  std::sort(held.begin(), held.end());  // the order of a hash map is not the same everywhere
+  const std::vector<std::uint64_t> held(state.held.begin(), state.held.end());
   Context as_session = context;
   as_session.session = id;
   for (const std::uint64_t inode : held) {
+    const auto& holders = state.find(inode)->extras->holders;
+    if (std::find(holders.begin(), holders.end(), id) == holders.end()) continue;
     proto::ReleaseOrphan release;
     release.set_inode(inode);
     RETURN_IF_ERROR(release_orphan(state, release, as_session));
@@ -121,7 +115,8 @@ Status close_packs(State& state, const proto::ClosePack& op, const Context& cont
 Status pack_deleted(State& state, const proto::PackDeleted& op) {
   const auto pack = state.packs.find(op.pack());
   if (pack == state.packs.end()) return OkStatus();
-  if (pack->second.state != proto::PACK_CLOSED || pack->second.live_bytes > 0) {
+  if (pack->second.state != proto::PACK_CLOSED || pack->second.live_bytes > 0 ||
+      pack->second.kept) {
     return BusyError("pack " + std::to_string(op.pack()) + " is in use");
   }
   state.packs.erase(pack);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "metad/ops/ops.h"
+#include "metad/state/object_record.h"
 
 namespace shoal::metad {
 namespace {
@@ -75,10 +76,9 @@ void exchange_in_file(State& state, Inode& inode, const Swap& swap, Counts* coun
   exchange_all(state, &inode.extents, swap, counts);
   if (counts->exchanged == before) return;
   if (object_of(inode).etag() != tag) {
-    proto::ObjectMeta object;
-    object.ParseFromString(inode.object);
+    proto::ObjectMeta object = stored_object(inode);
     object.set_etag(tag);
-    inode.object = object.SerializeAsString();
+    inode.object = pack_object(object, inode.birth_ns);
   }
   state.touch(inode);
 }

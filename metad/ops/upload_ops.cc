@@ -6,12 +6,14 @@
 
 #include "base/encoding.h"
 #include "metad/ops/ops.h"
+#include "metad/state/object_record.h"
 
 namespace shoal::metad {
 namespace {
 
 constexpr std::uint32_t kMaxPartNumber = 10'000;
 constexpr std::uint64_t kMinPartBytes = 5ULL << 20;
+constexpr std::uint64_t kMaxPartBytes = 1ULL << 44;  // 10,000 of them are a file that can be
 
 std::string md5(std::string_view bytes) {
   std::string digest(16, '\0');
@@ -112,6 +114,9 @@ Status put_part(State& state, const proto::PutPart& op, const Context& context,
   UploadPart part;
   ASSIGN_OR_RETURN(part.extents, extents_from_proto(op.extents()));
   RETURN_IF_ERROR(state.check_extents(part.extents, context));
+  if (op.size() > kMaxPartBytes) return TooLargeError("a part of over 2^44 bytes");
+  if (!part.extents.empty() && part.extents.back().file_end() > op.size())
+    return InvalidArgumentError("extents end behind the part's size");
   state.account(part.extents, true);
   part.info.set_number(op.number());
   part.info.set_etag(op.etag());
@@ -137,6 +142,7 @@ Status copy_part(State& state, const proto::CopyPart& op, const Context& context
   if (from > source->size || length > source->size - from) {
     return OutOfRangeError(std::to_string(source->size));
   }
+  if (length > kMaxPartBytes) return TooLargeError("a part of over 2^44 bytes");
   UploadPart part;
   part.extents = slice_extents(source->extents, from, from + length);
   for (Extent& extent : part.extents) extent.file_offset -= from;
@@ -193,7 +199,7 @@ Status complete_upload(State& state, const proto::CompleteUpload& op, const Cont
   state.set_content(inode, std::move(extents), size);
   inode.mtime_ns = inode.ctime_ns = context.time_ns;
   object.set_last_modified_ns(context.time_ns);
-  inode.object = object.SerializeAsString();
+  inode.object = pack_object(object, inode.birth_ns);
   *reply->mutable_object()->mutable_attributes() = state.attributes_of(inode);
   *reply->mutable_object()->mutable_object() = object;
   return OkStatus();

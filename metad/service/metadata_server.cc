@@ -1,6 +1,10 @@
 #include "metad/service/metadata_server.h"
 
+#include <algorithm>
+#include <thread>
+
 #include "base/log.h"
+#include "metad/backup/dump_stream.h"
 #include "proto/wire/convert.h"
 
 namespace shoal::metad {
@@ -23,29 +27,37 @@ std::uint64_t data_bytes(const proto::Command& command) {
 
 }  // namespace
 
+// On a pool thread.
+Status MetadataServer::load(MetadataServer* server) {
+  const MetadataOptions& options = server->options_;
+  ASSIGN_OR_RETURN(server->store_, options.open_checkpoint
+                                       ? options.open_checkpoint()
+                                       : CheckpointStore::open(options.checkpoint_path));
+  const auto position = server->store_->position();
+  if (!position) return OkStatus();
+  const unsigned threads =
+      options.load_threads != 0
+          ? options.load_threads
+          : std::clamp(std::thread::hardware_concurrency(), 1U, kMaxLoadThreads);
+  StateMachine& machine = *server->machine_;
+  machine.begin_load();
+  RETURN_IF_ERROR(
+      server->store_->load(threads, [&machine](std::string_view key, std::string_view value) {
+        return machine.load_record(key, value);
+      }));
+  return machine.finish_load(*position);
+}
+
 Task<Result<std::unique_ptr<MetadataServer>>> MetadataServer::open(
     BlockDirectory& journal_directory, BlockingPool& pool, MetadataOptions options) {
   std::unique_ptr<MetadataServer> server(new MetadataServer(pool, std::move(options)));
   server->machine_ = make_state_machine();
   StateMachine& machine = *server->machine_;
-  using Loaded = Result<std::uint64_t>;
-  const Loaded loaded = co_await run_blocking(pool, [&]() -> Loaded {
-    const MetadataOptions& chosen = server->options_;
-    ASSIGN_OR_RETURN(server->store_, chosen.open_checkpoint
-                                         ? chosen.open_checkpoint()
-                                         : CheckpointStore::open(chosen.checkpoint_path));
-    return server->store_->load([&](std::string_view key, std::string_view value) {
-      return machine.load_record(key, value);
-    });
-  });
-  if (!loaded.ok()) {
-    server->closing_ = true;
-    co_return loaded.status();
-  }
-  Status finished = *loaded > 0 ? machine.finish_load(*loaded) : OkStatus();
+  Status finished = co_await run_blocking(pool, [&] { return load(server.get()); });
+  const std::uint64_t loaded = machine.applied_position();
   if (finished.ok()) {
     auto journal = co_await Journal::open(
-        journal_directory, server->options_.journal_segment_bytes, *loaded,
+        journal_directory, server->options_.journal_segment_bytes, loaded,
         [&machine](std::uint64_t position, std::string_view bytes) -> Status {
           proto::Command command;
           if (!command.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
@@ -65,7 +77,7 @@ Task<Result<std::unique_ptr<MetadataServer>>> MetadataServer::open(
     server->closing_ = true;
     co_return finished;
   }
-  server->checkpoint_position_ = *loaded;
+  server->checkpoint_position_ = loaded;
   server->next_position_ = server->journal_->last_position() + 1;
   const MonotonicTime now = Executor::current()->now();
   for (const SessionId id : machine.sessions()) server->last_seen_[id.value()] = now;
@@ -73,7 +85,7 @@ Task<Result<std::unique_ptr<MetadataServer>>> MetadataServer::open(
   server->background_.spawn(server->reap_orphans());
   log_info("metad", "open",
            {{"position", server->next_position_ - 1},
-            {"replayed", server->next_position_ - 1 - *loaded},
+            {"replayed", server->next_position_ - 1 - loaded},
             {"sessions", server->last_seen_.size()}});
   co_return server;
 }
@@ -166,8 +178,7 @@ Task<void> MetadataServer::run_journal() {
     apply_batch(batch);
   }
   journal_running_ = false;
-  if (journal_->bytes_since_trim() >= options_.checkpoint_after_bytes && !checkpoint_due_ &&
-      !closing_) {
+  if (checkpoint_is_due() && !checkpoint_due_ && !closing_) {
     checkpoint_due_ = true;
     background_.spawn(checkpoint_in_background());
   }
@@ -243,6 +254,8 @@ Task<Result<proto::QueryReply>> MetadataServer::query(proto::Query query, Monoto
     }
     seen->second = Executor::current()->now();
   }
+  if (query.has_dump_metadata())
+    co_return co_await answer_dump(std::string(query.dump_metadata().path()));
   proto::QueryReply reply;
   if (query.has_report_worker()) {
     if (query.session() == 0) {
@@ -264,6 +277,7 @@ Task<Result<proto::QueryReply>> MetadataServer::query(proto::Query query, Monoto
     status->set_command_count(command_count_);
     status->set_journal_flush_count(journal_->flush_count());
     status->set_checkpoint_ns(checkpoint_ns_);
+    if (!checkpoint_failure_.ok()) status->set_checkpoint_failure(checkpoint_failure_.message());
     status->set_client_bytes(client_bytes_);
     status->set_repacked_bytes(repacked_bytes_);
     for (const auto& session : status->sessions()) {
@@ -284,28 +298,85 @@ Task<void> MetadataServer::checkpoint_in_background() {
   checkpoint_due_ = false;
 }
 
+Task<std::uint64_t> MetadataServer::collect_changes(CheckpointChanges* changes) {
+  const auto collect = [changes](std::string_view key, const std::string* value) {
+    changes->add(key, value);
+  };
+  std::size_t budget = kCheckpointSliceRecords;
+  while (machine_->drain_changes(budget, collect)) {
+    const std::size_t left = machine_->noted();
+    co_await yield();
+    budget = std::max(kCheckpointSliceRecords, 2 * (machine_->noted() - left));
+  }
+  co_return machine_->applied_position();
+}
+
+Task<void> MetadataServer::note_again(const CheckpointChanges* changes) {
+  for (std::size_t block = 0; block < changes->block_count(); ++block) {
+    changes->for_each_in_block(
+        block, [this](std::string_view key, const auto&) { machine_->note_again(key); });
+    co_await yield();
+  }
+}
+
 Task<Status> MetadataServer::checkpoint() {
   const auto guard = co_await checkpoint_mutex_.lock();
+  co_return co_await take_checkpoint();
+}
+
+Task<Result<std::uint64_t>> MetadataServer::dump(int fd, std::string name) {
+  const auto guard = co_await checkpoint_mutex_.lock();
+  CO_RETURN_IF_ERROR(co_await take_checkpoint());
+  DumpWriter writer(fd, std::move(name));
+  const Status written = co_await run_blocking(pool_, [&]() -> Status {
+    RETURN_IF_ERROR(writer.begin(checkpoint_position_));
+    RETURN_IF_ERROR(store_->load(1, [&writer](std::string_view key, std::string_view value) {
+      return writer.add(key, value);
+    }));
+    return writer.finish();
+  });
+  if (!written.ok()) co_return written;
+  co_return writer.records();
+}
+
+Task<Result<proto::QueryReply>> MetadataServer::answer_dump(std::string path) {
+  proto::QueryReply reply;
+  auto file = co_await run_blocking(pool_, [&path] { return DumpFile::make(path); });
+  Status status = file.status();
+  if (file.ok()) {
+    ++dumps_running_;
+    const auto dumped = co_await dump(file->fd(), path);
+    if (--dumps_running_ == 0) dumps_ended_.notify_all();
+    if (!dumped.ok()) file->discard();
+    status = dumped.status();
+    if (dumped.ok()) reply.mutable_dump()->set_records(*dumped);
+  }
+  wire::status_to_proto(status, reply.mutable_status());
+  co_return reply;
+}
+
+Task<Status> MetadataServer::take_checkpoint() {
   const MonotonicTime begin = Executor::current()->now();
-  // In one go: a part of the changes alone is no state that ever was.
-  std::vector<CheckpointStore::Change> changes;
-  const auto collect = [&](std::string_view key, const std::string* value) {
-    changes.emplace_back(std::string(key), value == nullptr ? std::nullopt : std::optional(*value));
-  };
-  while (machine_->drain_changes(100'000, collect)) {
-  }
-  const std::uint64_t position = next_position_ - 1;
-  const Status written =
+  CheckpointChanges changes;
+  const std::uint64_t position = co_await collect_changes(&changes);
+  checkpoint_failure_ =
       co_await run_blocking(pool_, [&] { return store_->write(changes, position); });
-  if (!written.ok()) {
-    // The changes are no longer noted: the journal keeps them, and only a restart reads it.
-    failed_ = written;
-    co_return written;
+  if (!checkpoint_failure_.ok()) {
+    co_await note_again(&changes);
+    checkpoint_retry_bytes_ =
+        journal_->bytes_since_trim() + options_.checkpoint_after_bytes / kCheckpointRetryFraction;
+    co_return checkpoint_failure_;
   }
+  checkpoint_retry_bytes_ = 0;
   checkpoint_position_ = position;
   journal_->trim(position);
   checkpoint_ns_ = static_cast<std::uint64_t>((Executor::current()->now() - begin).count());
   co_return OkStatus();
+}
+
+bool MetadataServer::checkpoint_is_due() const {
+  return journal_->bytes_since_trim() >=
+         std::max(options_.checkpoint_after_bytes, checkpoint_retry_bytes_);
 }
 
 // Closes sessions that have been silent for longer than their lease.
@@ -340,6 +411,7 @@ Task<Status> MetadataServer::close() {
   wake_watcher_.notify_all();
   wake_reaper_.notify_all();
   co_await background_.join();
+  while (dumps_running_ > 0) co_await dumps_ended_.wait();
   if (!failed_.ok()) co_return failed_;
   co_return co_await checkpoint();
 }

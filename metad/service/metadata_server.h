@@ -25,6 +25,9 @@ struct MetadataOptions {
   // Where the checkpoint is, in RocksDB; or how to open another kind of store.
   std::string checkpoint_path;
   std::function<Result<std::unique_ptr<CheckpointStore>>()> open_checkpoint;
+  // Threads that read the checkpoint at the start; 0: as many as there are cores, up to
+  // kMaxLoadThreads.
+  unsigned load_threads = 0;
   Duration session_lease = kSessionLease;
   std::uint64_t journal_segment_bytes = kJournalSegmentBytes;
   std::uint64_t checkpoint_after_bytes = kCheckpointAfterBytes;
@@ -45,8 +48,20 @@ class MetadataServer final : public MetadataApi {
                                             MonotonicTime deadline) override;
   Task<Result<proto::QueryReply>> query(proto::Query query, MonotonicTime deadline) override;
 
-  // Takes a checkpoint now.
+  // Takes a checkpoint now, while commands go on. Changed records are collected in slices, with
+  // commands between them, until a slice leaves none: by then every record that changed since the
+  // last checkpoint was collected, and a command that changed one again afterwards had it noted and
+  // collected again. So the last value collected of each is its value at the position applied at
+  // that moment, and all of them are the state at that position, though none of the slices before
+  // was. A slice is at least twice what was noted since the one before, so it comes to an end.
+  // *Durable:* the state; the journal up to it is given back. When it fails, what was collected is
+  // noted again and the journal kept: nothing is lost, and the next one is tried after more
+  // journal.
   Task<Status> checkpoint();
+  // Takes a checkpoint and writes it to `fd` as a dump (metad/backup/dump_stream.h), of one moment,
+  // while commands go on; no other checkpoint is taken meanwhile. Returns how many records. Errors:
+  // of the checkpoint; as write(2), with `name`.
+  Task<Result<std::uint64_t>> dump(int fd, std::string name);
   StateMachine& machine() { return *machine_; }
   bool closing() const { return closing_; }
 
@@ -66,6 +81,12 @@ class MetadataServer final : public MetadataApi {
   std::vector<Pending*> take_batch();
   void apply_batch(const std::vector<Pending*>& batch);
   Task<void> checkpoint_in_background();
+  Task<std::uint64_t> collect_changes(CheckpointChanges* changes);
+  Task<void> note_again(const CheckpointChanges* changes);
+  Task<Result<proto::QueryReply>> answer_dump(std::string path);
+  Task<Status> take_checkpoint();  // with checkpoint_mutex_ held
+  bool checkpoint_is_due() const;
+  static Status load(MetadataServer* server);
   Task<void> watch_sessions();
   Task<void> reap_orphans();
   void stamp(Pending* pending);
@@ -94,6 +115,10 @@ class MetadataServer final : public MetadataApi {
   bool checkpoint_due_ = false;
   std::uint64_t checkpoint_position_ = 0;
   std::uint64_t checkpoint_ns_ = 0;
+  std::uint64_t dumps_running_ = 0;
+  Signal dumps_ended_;
+  Status checkpoint_failure_;  // of the last one; OK after one that was taken
+  std::uint64_t checkpoint_retry_bytes_ = 0;
   std::uint64_t command_count_ = 0;
   std::uint64_t client_bytes_ = 0;
   std::uint64_t repacked_bytes_ = 0;

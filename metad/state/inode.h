@@ -1,4 +1,6 @@
-// What the index holds of one file or directory. Plain data, owned by State.
+// What the metadata knows of one file or directory, as operations see it. Plain data, owned by
+// State: a directory is kept so; of a file the index keeps the record (inode_record.h), and this is
+// its unpacked copy for the time of one command or query.
 #pragma once
 
 #include <absl/container/btree_map.h>
@@ -10,6 +12,7 @@
 
 #include "base/extent.h"
 #include "base/ids.h"
+#include "metad/state/directory_entries.h"
 #include "proto/metadata.pb.h"
 
 namespace shoal::metad {
@@ -23,8 +26,7 @@ struct InodeExtras {
 };
 
 struct Directory {
-  // Raw name and type byte (base/posix_name.h) to inode: S3's order of keys.
-  absl::btree_map<std::string, std::uint64_t> entries;
+  DirectoryEntries entries;
   InodeId parent;
   std::string own_key;  // what it is called there
   std::uint32_t subdirectories = 0;
@@ -46,9 +48,10 @@ struct Inode {
   std::uint8_t type = 0;  // proto::FileType
   bool implicit = false;
   ExtentList extents;
-  std::string object;  // serialized ObjectMeta; empty: none
+  std::string object;  // packed ObjectMeta (object_record.h); empty: none
   std::unique_ptr<InodeExtras> extras;
   std::unique_ptr<Directory> directory;
+  bool touched = false;  // by the command that runs
 
   bool is_directory() const { return directory != nullptr; }
   bool is_regular() const { return type == proto::REGULAR; }

@@ -1,11 +1,10 @@
 // The state machine over State: dispatch of commands, the replies kept for retries, and the records
 // of checkpoints.
-#include <malloc.h>
-
 #include <algorithm>
 
 #include "base/check.h"
 #include "metad/ops/ops.h"
+#include "metad/state/loader.h"
 #include "metad/state/records.h"
 #include "metad/state/state.h"
 
@@ -21,8 +20,17 @@ class Machine final : public StateMachine {
   void query(const proto::Query& query, proto::QueryReply* reply) override;
   std::uint64_t applied_position() const override { return applied_; }
   bool drain_changes(std::size_t budget, const ChangeSink& sink) override;
+  void note_again(std::string_view key) override { state_.changes.note(key); }
+  std::size_t noted() const override { return state_.changes.size(); }
+  void begin_load() override { loader_ = std::make_unique<StateLoader>(&state_); }
   Status load_record(std::string_view key, std::string_view value) override;
   Status finish_load(std::uint64_t applied_position) override;
+  Status become_restored() override {
+    RETURN_IF_ERROR(restore_state(state_));
+    state_.settle();
+    return OkStatus();
+  }
+  bool keeps_unknown(PackId pack) const override;
   const ClusterMap& cluster_map() const override { return state_.cluster_map; }
   std::vector<SessionId> sessions() const override;
   void fill_status(proto::MetadataStatus* status) const override;
@@ -39,7 +47,7 @@ class Machine final : public StateMachine {
   mutable State state_;
   std::uint64_t applied_ = 0;
   mutable proto::CommandReply found_reply_;
-  std::vector<PendingDentry> loading_;  // dentries whose inodes may come later
+  std::unique_ptr<StateLoader> loader_;  // until finish_load
 };
 
 void Machine::stamp(proto::Command* command) const {
@@ -77,6 +85,7 @@ proto::CommandReply Machine::apply(const proto::Command& command, std::uint64_t 
   if (!status.ok()) reply.clear_op();
   wire::status_to_proto(status, reply.mutable_status());
   if (known && command.session() != 0) keep_reply(command, reply);
+  state_.settle();
   return reply;
 }
 
@@ -197,6 +206,7 @@ void Machine::query(const proto::Query& query, proto::QueryReply* reply) {
     return;
   }
   answer_query(state_, query, reply);
+  state_.settle();
 }
 
 std::vector<SessionId> Machine::sessions() const {
@@ -206,13 +216,13 @@ std::vector<SessionId> Machine::sessions() const {
 }
 
 void Machine::fill_status(proto::MetadataStatus* status) const {
-  status->set_inode_count(state_.inode_count);
-  status->set_directory_count(state_.directory_count);
+  status->set_inode_count(state_.inode_count());
+  status->set_directory_count(state_.directories.size());
   status->set_pack_count(state_.packs.size());
   std::uint64_t live = 0;
   for (const auto& [id, pack] : state_.packs) live += pack.live_bytes;
   status->set_live_bytes(live);
-  status->set_index_bytes(mallinfo2().uordblks);
+  status->set_index_bytes(state_.index_bytes());
   for (const auto& [id, session] : state_.sessions) {
     proto::SessionInfo* info = status->add_sessions();
     info->set_session(id);
@@ -227,24 +237,30 @@ void Machine::fill_status(proto::MetadataStatus* status) const {
   }
 }
 
+bool Machine::keeps_unknown(PackId pack) const {
+  const std::uint64_t sequence = sequence_of_pack(pack);
+  const auto& kept = state_.globals.kept_unknown;
+  return std::any_of(kept.begin(), kept.end(), [sequence](const State::SequenceRange& range) {
+    return sequence >= range.first && sequence < range.end;
+  });
+}
+
 bool Machine::drain_changes(std::size_t budget, const ChangeSink& sink) {
-  auto& changed = state_.changed_;
-  // On from where it is: begin() looks over all places that were emptied before.
-  for (auto at = changed.begin(); at != changed.end() && budget > 0; --budget) {
-    const auto value = make_record(state_, *at);
-    sink(*at, value ? &*value : nullptr);
-    changed.erase(at++);
+  std::string key;
+  while (budget-- > 0 && state_.changes.take(&key)) {
+    const auto value = make_record(state_, key);
+    sink(key, value ? &*value : nullptr);
   }
-  return !changed.empty();
+  return !state_.changes.empty();
 }
 
 Status Machine::load_record(std::string_view key, std::string_view value) {
-  return read_record(&state_, key, value, &loading_);
+  return loader_->load(key, value);
 }
 
 Status Machine::finish_load(std::uint64_t applied_position) {
-  RETURN_IF_ERROR(finish_records(&state_, &loading_));
-  state_.changed_.clear();
+  RETURN_IF_ERROR(loader_->finish());
+  loader_.reset();
   applied_ = applied_position;
   return OkStatus();
 }

@@ -1,19 +1,13 @@
 #include "metad/state/state.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "metad/state/inode_record.h"
+#include "metad/state/object_record.h"
 
 namespace shoal::metad {
-
-std::string number_key(char prefix, std::uint64_t number) {
-  std::string key(1, prefix);
-  for (int shift = 56; shift >= 0; shift -= 8)
-    key.push_back(static_cast<char>(number >> shift & 0xff));
-  return key;
-}
 
 std::vector<std::string> split_key(const std::string& key) {
   std::vector<std::string> parts;
@@ -50,9 +44,15 @@ static std::string derived_etag(const Inode& inode) {
   return tag + "-0";
 }
 
+proto::ObjectMeta stored_object(const Inode& inode) {
+  if (inode.object.empty()) return {};
+  auto unpacked = unpack_object(inode.object, inode.birth_ns);
+  CHECK(unpacked.ok());  // it was packed here, or verified when it was read
+  return std::move(*unpacked);
+}
+
 proto::ObjectMeta object_of(const Inode& inode) {
-  proto::ObjectMeta object;
-  if (!inode.object.empty()) object.ParseFromString(inode.object);
+  proto::ObjectMeta object = stored_object(inode);
   if (object.etag().empty()) object.set_etag(derived_etag(inode));
   if (object.last_modified_ns() == 0) object.set_last_modified_ns(inode.mtime_ns);
   return object;
@@ -66,25 +66,92 @@ State::State() {
   root->link_count = 2;
   root->directory = std::make_unique<Directory>();
   root->directory->parent = kRootInode;
-  inode_count = 1;
-  directory_count = 1;
   touch(*root);
   note_global();
-  inodes[root->id % kShards].emplace(root->id, std::move(root));
+  directories.emplace(root->id, std::move(root));
+}
+
+// Makes a used one as new, but for the memory that it has.
+static void wipe(Inode* inode) {
+  ExtentList extents = std::move(inode->extents);
+  std::string object = std::move(inode->object);
+  extents.clear();
+  object.clear();
+  *inode = Inode();
+  inode->extents = std::move(extents);
+  inode->object = std::move(object);
+}
+
+std::unique_ptr<Inode> State::take_blank(std::uint64_t id) {
+  std::unique_ptr<Inode> inode;
+  if (blank_.empty()) {
+    inode = std::make_unique<Inode>();
+  } else {
+    inode = std::move(blank_.back());
+    blank_.pop_back();
+  }
+  inode->id = id;
+  return inode;
 }
 
 Inode* State::find(std::uint64_t id) {
-  auto& shard = inodes[id % kShards];
-  const auto found = shard.find(id);
-  return found == shard.end() ? nullptr : found->second.get();
+  if (const auto directory = directories.find(id); directory != directories.end())
+    return directory->second.get();
+  if (const auto known = unpacked_.find(id); known != unpacked_.end()) return known->second.get();
+  const std::string_view record = files.find(id);
+  if (record.empty()) return nullptr;
+  std::unique_ptr<Inode> inode = take_blank(id);
+  CHECK(read_inode(record, inode.get()).ok());
+  return unpacked_.emplace(id, std::move(inode)).first->second.get();
+}
+
+const Inode* State::peek(std::uint64_t id) {
+  if (const auto directory = directories.find(id); directory != directories.end())
+    return directory->second.get();
+  if (const auto known = unpacked_.find(id); known != unpacked_.end()) return known->second.get();
+  const std::string_view record = files.find(id);
+  if (record.empty()) return nullptr;
+  if (peeked_ == nullptr) peeked_ = std::make_unique<Inode>();
+  wipe(peeked_.get());
+  peeked_->id = id;
+  CHECK(read_inode(record, peeked_.get()).ok());
+  return peeked_.get();
+}
+
+void State::settle() {
+  constexpr std::size_t kBlankInodes = 16;
+  constexpr std::size_t kBlankExtents = 64;  // more memory than that is given back
+  for (auto& [id, inode] : unpacked_) {
+    if (inode->touched) {
+      packing_.clear();
+      write_inode(*inode, &packing_);
+      files.put(id, packing_);
+      if (inode->extras != nullptr && !inode->extras->holders.empty()) {
+        held.insert(id);
+      } else if (!held.empty()) {
+        held.erase(id);
+      }
+    }
+    if (blank_.size() == kBlankInodes || inode->extents.capacity() > kBlankExtents) continue;
+    wipe(inode.get());
+    blank_.push_back(std::move(inode));
+  }
+  unpacked_.clear();
 }
 
 std::uint64_t State::for_each_inode(std::size_t shard, std::uint64_t from, std::size_t limit,
                                     const std::function<bool(const Inode&)>& visit) const {
-  std::vector<std::uint64_t> ids;
-  for (const auto& [id, inode] : inodes[shard]) {
-    if (id >= from) ids.push_back(id);
+  if (shard == InodeTable::kShards) {
+    for (auto at = directories.lower_bound(from); at != directories.end(); ++at) {
+      if (limit-- == 0) return at->first;
+      if (!visit(*at->second)) return 0;
+    }
+    return 0;
   }
+  std::vector<std::uint64_t> ids;
+  files.for_each_in_shard(shard, [&](std::uint64_t id, std::string_view) {
+    if (id >= from) ids.push_back(id);
+  });
   std::uint64_t next = 0;
   if (ids.size() > limit) {
     const auto end = ids.begin() + static_cast<std::ptrdiff_t>(limit);
@@ -93,8 +160,12 @@ std::uint64_t State::for_each_inode(std::size_t shard, std::uint64_t from, std::
     ids.erase(end, ids.end());
   }
   std::sort(ids.begin(), ids.end());
+  Inode inode;
   for (const std::uint64_t id : ids) {
-    if (!visit(*inodes[shard].at(id))) return 0;
+    wipe(&inode);
+    inode.id = id;
+    CHECK(read_inode(files.find(id), &inode).ok());
+    if (!visit(inode)) return 0;
   }
   return next;
 }
@@ -112,32 +183,32 @@ Result<Inode*> State::need_directory(std::uint64_t id) {
   return inode;
 }
 
-void State::touch(const Inode& inode) { changed_.insert(number_key('i', inode.id)); }
-void State::note_session(std::uint64_t id) { changed_.insert(number_key('s', id)); }
-void State::note_pack(std::uint64_t id) { changed_.insert(number_key('p', id)); }
+void State::touch(Inode& inode) {
+  inode.touched = true;
+  changes.note_inode(inode.id);
+}
 void State::note_entry(const Inode& directory, const std::string& key) {
-  changed_.insert(number_key('d', directory.id) + key);
+  changes.note(number_key(kEntryLetter, directory.id) + key);
 }
 
 Inode& State::create_inode(proto::FileType type, std::uint32_t mode, const proto::Identity& owner,
                            const Context& context) {
-  auto inode = std::make_unique<Inode>();
-  inode->id = globals.next_inode++;
+  std::unique_ptr<Inode> inode = take_blank(globals.next_inode++);
   note_global();
   inode->type = static_cast<std::uint8_t>(type);
   inode->mode = static_cast<std::uint16_t>(mode & 07777);
   inode->uid = owner.uid();
   inode->gid = owner.gid();
   inode->atime_ns = inode->mtime_ns = inode->ctime_ns = inode->birth_ns = context.time_ns;
-  if (type == proto::DIRECTORY) {
-    inode->directory = std::make_unique<Directory>();
-    inode->link_count = 1;  // its own "."; add_entry brings the other
-    ++directory_count;
-  }
-  ++inode_count;
   touch(*inode);
   Inode& made = *inode;
-  inodes[made.id % kShards].emplace(made.id, std::move(inode));
+  if (type == proto::DIRECTORY) {
+    made.directory = std::make_unique<Directory>();
+    made.link_count = 1;  // its own "."; add_entry brings the other
+    directories.emplace(made.id, std::move(inode));
+  } else {
+    unpacked_.emplace(made.id, std::move(inode));
+  }
   return made;
 }
 
@@ -157,11 +228,17 @@ bool State::drop_link(Inode& inode, const Context& context) {
 
 void State::remove_inode(Inode& inode) {
   for (const Extent& extent : inode.extents) release(extent);
-  if (inode.is_directory()) --directory_count;
-  --inode_count;
-  unreaped.erase(inode.id);
+  const std::uint64_t id = inode.id;
+  unreaped.erase(id);
+  held.erase(id);
   touch(inode);
-  inodes[inode.id % kShards].erase(inode.id);
+  if (inode.is_directory()) {
+    directory_bytes_ -= inode.directory->own_key.capacity();
+    directories.erase(id);
+    return;
+  }
+  files.erase(id);
+  unpacked_.erase(id);
 }
 
 proto::Attributes State::attributes_of(const Inode& inode) const {
@@ -189,16 +266,20 @@ proto::Attributes State::attributes_of(const Inode& inode) const {
 }
 
 Inode* State::child(const Inode& directory, const std::string& key) {
-  const auto found = directory.directory->entries.find(key);
-  return found == directory.directory->entries.end() ? nullptr : find(found->second);
+  const std::uint64_t id = directory.directory->entries.find(key);
+  return id == 0 ? nullptr : find(id);
 }
 
 void State::add_entry(Inode& directory, const std::string& key, Inode& inode) {
-  directory.directory->entries[key] = inode.id;
+  directory_bytes_ -= directory.directory->entries.bytes();
+  directory.directory->entries.set(key, inode.id);
+  directory_bytes_ += directory.directory->entries.bytes();
   ++inode.link_count;
   if (inode.is_directory()) {
     inode.directory->parent = InodeId(directory.id);
+    directory_bytes_ -= inode.directory->own_key.capacity();
     inode.directory->own_key = key;
+    directory_bytes_ += inode.directory->own_key.capacity();
     ++directory.directory->subdirectories;
     ++directory.link_count;
   }
@@ -213,7 +294,9 @@ void State::remove_entry(Inode& directory, const std::string& name) {
     --directory.directory->subdirectories;
     --directory.link_count;
   }
+  directory_bytes_ -= directory.directory->entries.bytes();
   directory.directory->entries.erase(key);
+  directory_bytes_ += directory.directory->entries.bytes();
   note_entry(directory, key);
   touch(directory);
 }
@@ -224,10 +307,10 @@ Result<Entry> State::resolve(Inode& directory, const std::string& name) {
   Entry entry{&directory, entry_key(raw.raw, false), nullptr};
   if (raw.is_long) {
     for (auto at = entries.lower_bound(raw.raw);
-         at != entries.end() && at->first.starts_with(raw.raw); ++at) {
-      if (posix_name_of(directory, at->first) != name) continue;
-      entry.key = at->first;
-      entry.inode = find(at->second);
+         at != entries.end() && at->key.starts_with(raw.raw); ++at) {
+      if (posix_name_of(directory, at->key) != name) continue;
+      entry.key = at->key;
+      entry.inode = find(at->inode);
       break;
     }
     return entry;
@@ -247,7 +330,7 @@ Result<Entry> State::resolve(Inode& directory, const std::string& name) {
   return entry;
 }
 
-std::string State::posix_name_of(const Inode& directory, const std::string& key) const {
+std::string State::posix_name_of(const Inode& directory, std::string_view key) const {
   const std::string_view raw(key.data(), key.size() - 1);
   const bool is_directory = key.back() == kDirectoryByte;
   const bool shadowed =
@@ -352,10 +435,37 @@ void State::release(const Extent& extent) {
 void State::set_content(Inode& inode, ExtentList extents, std::uint64_t size) {
   for (const Extent& extent : inode.extents) release(extent);
   inode.extents = std::move(extents);
-  inode.extents.shrink_to_fit();
   inode.size = size;
   ++inode.data_version;
   touch(inode);
+}
+
+void State::recount_directories() {
+  directory_bytes_ = 0;
+  for (const auto& [id, inode] : directories)
+    directory_bytes_ += inode->directory->entries.bytes() + inode->directory->own_key.capacity();
+}
+
+std::uint64_t State::index_bytes() const {
+  constexpr std::uint64_t kSlot = sizeof(std::uint64_t) + sizeof(void*) + 1;
+  constexpr std::uint64_t kTreeSlot = sizeof(std::uint64_t) * 4 / 3;  // nodes three quarters full
+  constexpr std::uint64_t kDirectory = 2 * kTreeSlot + sizeof(Inode) + sizeof(Directory);
+  std::uint64_t bytes = sizeof *this + files.bytes() + changes.bytes() + directory_bytes_ +
+                        directories.size() * kDirectory;
+  for (const auto& [id, pack] : packs)
+    bytes += (sizeof id + sizeof pack) * 4 / 3 + pack.rows.capacity() * sizeof(std::uint64_t);
+  for (const auto& [id, session] : sessions) {
+    bytes += sizeof session;
+    for (const Session::Slot& slot : session.slots) bytes += sizeof slot + slot.reply.capacity();
+  }
+  for (const auto& [id, upload] : uploads) {
+    bytes += sizeof upload + upload.object.SpaceUsedLong();
+    for (const auto& [number, part] : upload.parts)
+      bytes += part.info.SpaceUsedLong() + part.extents.capacity() * sizeof(Extent);
+  }
+  for (const auto& [key, document] : bucket_configs) bytes += key.capacity() + document.capacity();
+  bytes += (unreaped.capacity() + held.size()) * kTreeSlot;
+  return bytes + open_files.capacity() * (kSlot + sizeof(void*) * 3);
 }
 
 }  // namespace shoal::metad

@@ -1,13 +1,16 @@
 // State: the tables of the metadata and the small steps that operations are made of. Every change
 // notes the record it touches for the next checkpoint. Operations (metad/ops) check first and
 // change afterwards, so that one that fails leaves nothing behind.
+//
+// Files are kept as records (inode_table.h). find() unpacks one for the command or query that runs;
+// what was touched is packed again by settle(), which ends each of them.
 #pragma once
 
 #include <absl/container/btree_map.h>
+#include <absl/container/btree_set.h>
 #include <absl/container/flat_hash_map.h>
 #include <absl/container/flat_hash_set.h>
 
-#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -17,7 +20,10 @@
 
 #include "base/extent_list.h"
 #include "base/posix_name.h"
+#include "metad/state/change_notes.h"
 #include "metad/state/inode.h"
+#include "metad/state/inode_table.h"
+#include "metad/state/record_key.h"
 #include "metad/state/state_machine.h"
 #include "proto/wire/convert.h"
 
@@ -50,6 +56,9 @@ struct PackEntry {
   std::uint64_t committed_bytes = 0;
   std::uint64_t live_bytes = 0;
   std::vector<std::uint64_t> rows;  // live bytes by row
+  // It was open when a dump was made that was loaded since: it may hold rows that nobody knows
+  // here, so nothing of it is ever dropped.
+  bool kept = false;
 };
 
 struct UploadPart {
@@ -78,11 +87,14 @@ class State {
   State();
 
   // --- inodes
+  // Valid until settle(), a directory until it is removed; null when there is none. A change counts
+  // only with touch().
   Inode* find(std::uint64_t id);
-  const Inode* find(std::uint64_t id) const { return const_cast<State*>(this)->find(id); }
+  // For reading many: valid until the next peek() only.
+  const Inode* peek(std::uint64_t id);
   // Visits inodes of one shard with an id of at least `from`, ascending, at most `limit` of them,
   // until `visit` returns false. Returns the id of the first one not visited; 0: there is none, or
-  // `visit` ended it.
+  // `visit` ended it. What is visited is valid for that long.
   std::uint64_t for_each_inode(std::size_t shard, std::uint64_t from, std::size_t limit,
                                const std::function<bool(const Inode&)>& visit) const;
   // Errors: kStaleHandle, kNotDirectory.
@@ -94,8 +106,15 @@ class State {
   // somebody may have it open. Returns whether it lives on as an orphan.
   bool drop_link(Inode& inode, const Context& context);
   void remove_inode(Inode& inode);
-  void touch(const Inode& inode);  // notes the record
+  void touch(Inode& inode);  // notes the record
+  // The end of a command or query: what it touched goes into the table.
+  void settle();
   proto::Attributes attributes_of(const Inode& inode) const;
+  std::uint64_t inode_count() const { return files.size() + directories.size(); }
+  // Memory of everything here. Costs a look at each pack and session.
+  std::uint64_t index_bytes() const;
+  // After directories were filled without add_entry.
+  void recount_directories();
 
   // --- names
   static std::string entry_key(std::string_view raw, bool directory) {
@@ -109,7 +128,7 @@ class State {
   // What a POSIX name stands for in a directory. `inode` is null when there is nothing; key then is
   // what a new entry would be called, a file's. Errors: of from_posix_name.
   Result<Entry> resolve(Inode& directory, const std::string& name);
-  std::string posix_name_of(const Inode& directory, const std::string& key) const;
+  std::string posix_name_of(const Inode& directory, std::string_view key) const;
 
   // --- S3 keys
   Inode* find_bucket(const std::string& name);
@@ -136,26 +155,32 @@ class State {
   void set_content(Inode& inode, ExtentList extents, std::uint64_t size);
 
   // --- change notes: keys of records
-  void note_global() { changed_.insert("g"); }
-  void note_session(std::uint64_t id);
-  void note_pack(std::uint64_t id);
-  void note_upload(const std::string& id) { changed_.insert("u" + id); }
-  void note_bucket_config(const std::string& key) { changed_.insert("c" + key); }
-  void note_cluster_map() { changed_.insert("m"); }
+  void note_global() { changes.note({&kGlobalsLetter, 1}); }
+  void note_session(std::uint64_t id) { changes.note(number_key(kSessionLetter, id)); }
+  void note_pack(std::uint64_t id) { changes.note(number_key(kPackLetter, id)); }
+  void note_upload(const std::string& id) { changes.note(kUploadLetter + id); }
+  void note_bucket_config(const std::string& key) { changes.note(kConfigLetter + key); }
+  void note_cluster_map() { changes.note({&kMapLetter, 1}); }
 
+  // Of packs (base/ids.h), without `end`.
+  struct SequenceRange {
+    std::uint64_t first;
+    std::uint64_t end;
+  };
   struct Globals {
     std::uint64_t next_inode = 2;
     std::uint64_t next_pack = 1;
     std::uint64_t next_session = 1;
     std::uint64_t next_group = 0;
     std::int64_t last_time_ns = 0;
+    // Packs with these sequences may have been leased after a dump was made that was loaded since.
+    std::vector<SequenceRange> kept_unknown;
   };
 
-  static constexpr std::size_t kShards = 64;
-  using InodeShard = absl::flat_hash_map<std::uint64_t, std::unique_ptr<Inode>>;
-  std::array<InodeShard, kShards> inodes;
-  std::uint64_t inode_count = 0;
-  std::uint64_t directory_count = 0;
+  // Of for_each_inode: those of the table of files, and one for the directories.
+  static constexpr std::size_t kShards = InodeTable::kShards + 1;
+  InodeTable files;  // all that are not directories
+  absl::btree_map<std::uint64_t, std::unique_ptr<Inode>> directories;
   Globals globals;
   absl::btree_map<std::uint64_t, Session> sessions;
   absl::btree_map<std::uint64_t, PackEntry> packs;
@@ -167,16 +192,24 @@ class State {
   absl::flat_hash_map<std::uint64_t, absl::flat_hash_map<std::uint64_t, std::uint32_t>> open_files;
 
   absl::flat_hash_set<std::uint64_t> unreaped;  // derived: inodes whose holders name 0
+  absl::btree_set<std::uint64_t> held;          // derived: inodes that have holders
 
-  absl::flat_hash_set<std::string> changed_;
+  ChangeNotes changes;
 
  private:
   void note_entry(const Inode& directory, const std::string& key);
+  std::unique_ptr<Inode> take_blank(std::uint64_t id);
+
+  std::uint64_t directory_bytes_ = 0;  // of entries and own keys
+  // Unpacked for the command or query that runs, and some that wait to be used again.
+  absl::flat_hash_map<std::uint64_t, std::unique_ptr<Inode>> unpacked_;
+  std::vector<std::unique_ptr<Inode>> blank_;
+  std::unique_ptr<Inode> peeked_;
+  std::string packing_;
 };
 
-// Fixed-width big-endian, so that records sort by number.
-std::string number_key(char prefix, std::uint64_t number);
-
+// What S3 keeps of the inode: as it was stored, and with what is derived where nothing was.
+proto::ObjectMeta stored_object(const Inode& inode);
 proto::ObjectMeta object_of(const Inode& inode);
 // The splits of a key at '/': the last one is empty for a key that ends in '/'.
 std::vector<std::string> split_key(const std::string& key);

@@ -19,6 +19,9 @@
 
 namespace shoal::metad {
 
+// Of the records that drain_changes gives and load_record takes (docs/on-disk-format.md).
+inline constexpr std::uint32_t kRecordFormatVersion = 2;
+
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
@@ -43,17 +46,35 @@ class StateMachine {
   virtual std::uint64_t applied_position() const = 0;
 
   // Checkpoints. The state is a set of records (key, value); apply() notes which keys changed.
-  // drain_changes gives each key changed since the last drain with its present value, or no value
-  // when it is gone, and forgets them. It may be called in slices: `budget` keys at most in one
-  // call; returns false when none is left. A slice is consistent only together with all others up
-  // to a call that returned false without an apply() between: the caller does not apply in between,
-  // or takes the first slice to the last in one go.
+  // drain_changes gives keys that changed since they were last given, `budget` of them at most,
+  // each with its present value, or none when it is gone, and forgets them; it returns false when
+  // none is left. Commands may be applied between two calls: what was given and changes again is
+  // noted again. So once a call has returned false, the last value given of each key, over what was
+  // given before, is the whole state at the position applied by then.
   using ChangeSink = std::function<void(std::string_view key, const std::string* value)>;
   virtual bool drain_changes(std::size_t budget, const ChangeSink& sink) = 0;
-  // Start-up: every record of the checkpoint in any order, then finish_load, which checks that they
-  // fit together. Errors: kCorruption naming the record.
+  // Notes a key again that drain_changes gave, because it was not kept.
+  virtual void note_again(std::string_view key) = 0;
+  // How many notes were made and not given yet; an entry of a directory may count twice.
+  virtual std::size_t noted() const = 0;
+
+  // Start-up: begin_load empties the state; then comes every record of the checkpoint, from any
+  // number of threads: first letter by first letter in their order, and those whose first nine
+  // bytes are the same from one thread. finish_load checks that they fit together. Errors:
+  // kCorruption naming the record.
+  virtual void begin_load() = 0;
   virtual Status load_record(std::string_view key, std::string_view value) = 0;
   virtual Status finish_load(std::uint64_t applied_position) = 0;
+
+  // After the load of a dump, which may be older than what the drives hold: ends its sessions, and
+  // lets nothing be dropped or used again that it could not know of. Packs that were open then, and
+  // packs leased since, are kept on the drives (keeps_unknown); ids of inodes, packs and sessions
+  // go on far beyond those that can have been given since. Errors: kOutOfRange when there are no
+  // ids left for that.
+  virtual Status become_restored() = 0;
+  // Whether a pack that the state does not know may hold what is newer than a dump that was loaded:
+  // it is not to be deleted.
+  virtual bool keeps_unknown(PackId pack) const = 0;
 
   virtual const ClusterMap& cluster_map() const = 0;
   // Sessions that own anything, for the lease timer of the leader.

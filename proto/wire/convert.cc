@@ -33,7 +33,8 @@ Result<ExtentList> extents_from_proto(
     const bool ordered = extents.empty() || extents.back().file_end() <= extent.file_offset;
     if (extent.length == 0 || extent.length > kMaxColumnBytes || from.column() >= kMaxDataColumns ||
         !ordered || extent.stored_offset > extent.column_offset ||
-        extent.column_offset > kMaxColumnBytes ||
+        extent.file_offset > kMaxFileBytes ||
+        std::uint64_t{extent.column_offset} + extent.length > kMaxColumnBytes ||
         std::uint64_t{extent.stored_offset} + extent.length > extent.stored_length) {
       return InvalidArgumentError("an extent at file offset " + std::to_string(extent.file_offset) +
                                   " is malformed or out of order");

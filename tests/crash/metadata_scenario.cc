@@ -66,10 +66,7 @@ Task<Status> MetadataScenario::open() {
   directory_ = std::move(*directory);
   pool_ = std::make_unique<sim::SimPool>(simulator, *executor, [this] { disk.count_moment(); });
   MetadataOptions options;
-  options.open_checkpoint = [this]() -> Result<std::unique_ptr<metad::CheckpointStore>> {
-    return std::unique_ptr<metad::CheckpointStore>(
-        std::make_unique<sim::SimCheckpoint>(checkpoint_));
-  };
+  options.open_checkpoint = checkpoint_.opener();
   options.session_lease = std::chrono::hours(100);
   options.journal_segment_bytes = options_.journal_segment_bytes;
   options.checkpoint_after_bytes = options_.checkpoint_after_bytes;

@@ -7,7 +7,9 @@
 #include <map>
 
 #include "base/check.h"
-#include "base/row_layout.h"
+#include "base/compact.h"
+#include "metad/state/inode_record.h"
+#include "metad/state/record_key.h"
 #include "metad/state/records.pb.h"
 #include "metad/state/state_machine.h"
 #include "proto/wire/convert.h"
@@ -27,38 +29,17 @@ constexpr std::string_view kKeys[] = {"a", "b", "a/b", "a/", "a/b/c", "", ".", "
 constexpr std::string_view kNames[] = {
     "a", "b", "c", ".shoal~f~a", ".shoal~d1", ".shoal~e", ".shoal~q~.shoal~x", "bucket"};
 
-// What is refused too late or not at all today, and would hide everything else: a range of nothing,
-// an extent near the end of 64 bits or longer than its column, a part whose extents reach behind
-// its size, a row number that takes memory for all rows before it, an xattr name or text that no
-// record can hold, and an exchange that puts a file in the place of a shadowed one.
+// What is refused too late or not at all today, and would hide everything else: a row number that
+// takes memory for all rows before it, and an exchange that puts a file in the place of a shadowed
+// one.
 bool is_known_trouble(const proto::Command& command) {
   const auto bad = [](const auto& extents) {
-    for (const proto::ExtentProto& extent : extents) {
-      if (extent.file_offset() > 1ULL << 61 || extent.row() > 1000 ||
-          std::uint64_t{extent.column_offset()} + extent.length() > kMaxColumnBytes) {
-        return true;
-      }
-    }
-    return false;
+    return std::any_of(extents.begin(), extents.end(),
+                       [](const proto::ExtentProto& extent) { return extent.row() > 1000; });
   };
-  if (command.has_put_part()) {
-    const auto& extents = command.put_part().extents();
-    if (!extents.empty() &&
-        extents.rbegin()->file_offset() + extents.rbegin()->length() > command.put_part().size()) {
-      return true;
-    }
-    return bad(extents);
-  }
-  if (command.has_copy_part() && command.copy_part().has_range())
-    return command.copy_part().range().length() == 0;
-  if (command.has_set_xattr()) {
-    for (const char c : command.set_xattr().name()) {
-      if (static_cast<unsigned char>(c) >= 0x80) return true;
-    }
-  }
-  return bad(command.put_object().extents()) || bad(command.commit_data().extents()) ||
-         bad(command.swap_extents().to()) || bad(command.swap_extents().from()) ||
-         command.rename_file().exchange();
+  return bad(command.put_part().extents()) || bad(command.put_object().extents()) ||
+         bad(command.commit_data().extents()) || bad(command.swap_extents().to()) ||
+         bad(command.swap_extents().from()) || command.rename_file().exchange();
 }
 
 // The machine and what a client of it knows.
@@ -395,10 +376,6 @@ void World::ask(Input& in) {
       if (!query.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return;
     }
   }
-  const bool wraps =
-      query.get_object().offset() > 1U << 30 || query.get_object().length() > 1U << 30 ||
-      query.get_extents().offset() > 1U << 30 || query.get_extents().length() > 1U << 30;
-  if (wraps) return;  // known trouble too
   proto::QueryReply reply;
   machine_->query(query, &reply);
   CHECK(reply.status().code() >= 0 && reply.status().code() < kStatusCodeCount);
@@ -420,20 +397,24 @@ Records records_of(StateMachine& machine) {
   return records;
 }
 
+metad::Inode inode_of(std::string_view record) {
+  metad::Inode inode;
+  CHECK(metad::read_inode(record, &inode).ok());
+  return inode;
+}
+
 // Every file has as many links as names, and what names lead to is there.
 void check_links(const Records& records) {
-  std::map<std::string, std::uint32_t> names;  // by inode
+  std::map<std::uint64_t, std::uint32_t> names;  // by inode
   for (const auto& [key, value] : records) {
-    if (key[0] == 'd') ++names[value];
+    if (key[0] == metad::kEntryLetter) ++names[CompactReader(value).varint()];
   }
   for (const auto& [key, value] : records) {
-    if (key[0] != 'i') continue;
-    metad::records::InodeRecord record;
-    CHECK(record.ParseFromString(value));
-    const proto::Attributes& attributes = record.attributes();
-    if (attributes.type() == proto::DIRECTORY) continue;
-    CHECK(attributes.link_count() == names[std::to_string(attributes.inode())]);
-    CHECK(attributes.link_count() > 0 || record.holders_size() > 0);
+    if (key[0] != metad::kInodeLetter) continue;
+    const metad::Inode inode = inode_of(value);
+    if (inode.is_directory()) continue;
+    CHECK(inode.link_count == names[metad::number_of_key(key)]);
+    CHECK(inode.link_count > 0 || !inode.extras->holders.empty());
   }
 }
 
@@ -445,16 +426,17 @@ void check_bytes(const Records& records) {
       rows[{extent.pack(), extent.row()}] += extent.length();
   };
   for (const auto& [key, value] : records) {
-    metad::records::InodeRecord inode;
     metad::records::UploadRecord upload;
-    if (key[0] == 'i' && inode.ParseFromString(value)) count(inode.extents());
-    if (key[0] != 'u' || !upload.ParseFromString(value)) continue;
+    if (key[0] == metad::kInodeLetter) {
+      for (const Extent& extent : inode_of(value).extents)
+        rows[{extent.pack.value(), extent.row}] += extent.length;
+    }
+    if (key[0] != metad::kUploadLetter || !upload.ParseFromString(value)) continue;
     for (const metad::records::PartRecord& part : upload.parts()) count(part.extents());
   }
   for (const auto& [key, value] : records) {
-    if (key[0] != 'p') continue;
-    std::uint64_t pack = 0;
-    for (std::size_t i = 1; i < 9; ++i) pack = pack << 8 | static_cast<unsigned char>(key[i]);
+    if (key[0] != metad::kPackLetter) continue;
+    const std::uint64_t pack = metad::number_of_key(key);
     metad::records::PackRecord record;
     CHECK(record.ParseFromString(value));
     for (int row = 0; row < record.row_live_bytes_size(); ++row)
@@ -465,6 +447,7 @@ void check_bytes(const Records& records) {
 void World::check() {
   const Records records = records_of(*machine_);
   const auto loaded = metad::make_state_machine();
+  loaded->begin_load();
   for (const auto& [key, value] : records) CHECK(loaded->load_record(key, value).ok());
   CHECK(loaded->finish_load(position_).ok());
   proto::MetadataStatus before;

@@ -4,44 +4,16 @@
 #pragma once
 
 #include <functional>
-#include <map>
-#include <string>
 #include <utility>
-#include <vector>
 
 #include "base/io/blocking_pool.h"
-#include "metad/checkpoint/checkpoint_store.h"
 #include "tests/sim/simulator.h"
+#include "tests/support/memory_checkpoint.h"
 
 namespace shoal::sim {
 
-struct CheckpointRecords {
-  std::map<std::string, std::string, std::less<>> records;
-  std::uint64_t position = 0;
-};
-
-class SimCheckpoint final : public metad::CheckpointStore {
- public:
-  explicit SimCheckpoint(CheckpointRecords& durable) : durable_(durable) {}
-  Result<std::uint64_t> load(const Visit& visit) override {
-    for (const auto& [key, value] : durable_.records) RETURN_IF_ERROR(visit(key, value));
-    return durable_.position;
-  }
-  Status write(const std::vector<Change>& changes, std::uint64_t applied_position) override {
-    for (const auto& [key, value] : changes) {
-      if (value) {
-        durable_.records[key] = *value;
-      } else {
-        durable_.records.erase(key);
-      }
-    }
-    durable_.position = applied_position;
-    return OkStatus();
-  }
-
- private:
-  CheckpointRecords& durable_;
-};
+using CheckpointRecords = test::CheckpointDisk;
+using SimCheckpoint = test::MemoryCheckpoint;
 
 class SimPool final : public BlockingPool {
  public:

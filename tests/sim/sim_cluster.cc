@@ -94,9 +94,7 @@ Task<void> SimCluster::run_metad(std::uint64_t life) {
   CHECK(directory.ok());
   auto* const pool = new SimPool(simulator_, *metad_host_.executor);
   metad::MetadataOptions options;
-  options.open_checkpoint = [this]() -> Result<std::unique_ptr<metad::CheckpointStore>> {
-    return std::unique_ptr<metad::CheckpointStore>(std::make_unique<SimCheckpoint>(checkpoint_));
-  };
+  options.open_checkpoint = checkpoint_.opener();
   options.journal_segment_bytes = options_.journal_segment_bytes;
   options.checkpoint_after_bytes = options_.checkpoint_after_bytes;
   auto opened =

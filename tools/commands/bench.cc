@@ -231,20 +231,22 @@ int bench_front(const Arguments& arguments) {
 int command_bench(const Arguments& arguments) {
   using Kind = int (*)(const Arguments&);
   const std::map<std::string, Kind> kinds{
-      {"s3", bench_s3}, {"front", bench_front}, {"data", bench_data}, {"meta", bench_meta}};
+      {"s3", bench_s3}, {"front", bench_front}, {"data", bench_data}, {"meta", bench_meta},
+      {"metad", bench_metad}};
   if (arguments.empty() || arguments[0] == "--help") {
     std::printf(
         "Usage: shoal bench KIND [--flag VALUE]...\n\n"
         "  s3     drive any S3 endpoint\n"
         "  front  drive our S3 front end on a store that discards: its limit\n"
         "  data   write and read objects below the doors\n"
-        "  meta   make, look at and remove files below the doors\n");
+        "  meta   make, look at and remove files below the doors\n"
+        "  metad  fill the metadata's index: memory, checkpoints, start-up\n");
     return arguments.empty() ? kExitUsage : kExitOk;
   }
   const auto kind = kinds.find(arguments[0]);
   if (kind == kinds.end()) {
     return fail(NotSupportedError("bench " + arguments[0] +
-                                  " is not known; there are: s3, front, data, meta"),
+                                  " is not known; there are: s3, front, data, meta, metad"),
                 kExitUsage);
   }
   return kind->second(Arguments(arguments.begin() + 1, arguments.end()));

@@ -7,5 +7,6 @@ namespace shoal::tools {
 
 int bench_data(const Arguments& arguments);
 int bench_meta(const Arguments& arguments);
+int bench_metad(const Arguments& arguments);
 
 }  // namespace shoal::tools

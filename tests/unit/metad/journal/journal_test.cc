@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <fstream>
+#include <span>
 
 #include "base/async/sync.h"
+#include "base/crc32c.h"
 #include "base/io/uring_device.h"
 #include "tests/support/temp_directory.h"
 
@@ -34,11 +38,12 @@ class JournalTest : public testing::Test {
   Status open(std::uint64_t after = 0) {
     journal_.reset();
     replayed_.clear();
-    auto opened = sync_wait(
-        *loop_, Journal::open(*directory_, kSegmentBytes, after, [this](std::uint64_t position, std::string_view text) {
-          replayed_.emplace_back(position, text);
-          return OkStatus();
-        }));
+    auto opened =
+        sync_wait(*loop_, Journal::open(*directory_, kSegmentBytes, after,
+                                        [this](std::uint64_t position, std::string_view text) {
+                                          replayed_.emplace_back(position, text);
+                                          return OkStatus();
+                                        }));
     if (!opened.ok()) return opened.status();
     journal_ = std::move(*opened);
     return OkStatus();
@@ -133,6 +138,73 @@ TEST_F(JournalTest, DamageInTheMiddleIsCorruptionNamedWithFileAndByte) {
   EXPECT_EQ(status.code(), StatusCode::kCorruption);
   EXPECT_NE(status.message().find("journal-"), std::string::npos);
   EXPECT_NE(status.message().find("byte"), std::string::npos);
+}
+
+TEST_F(JournalTest, AFlippedHeaderIsCorruptionAndNotAnUnusedFile) {
+  ASSERT_TRUE(open().ok());
+  append(20, 1);
+  flip("SHJRNL01");
+  const Status status = open();
+  EXPECT_EQ(status.code(), StatusCode::kCorruption);
+  EXPECT_NE(status.message().find("at byte 0: the header does not verify"), std::string::npos)
+      << status.message();
+  // What it holds is in the checkpoint: the file counts as unused.
+  EXPECT_TRUE(open(20).ok());
+}
+
+TEST_F(JournalTest, AMissingFileInTheMiddleIsNamed) {
+  ASSERT_TRUE(open().ok());
+  append(600, 3);
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(temp_.path() + "/journal"))
+    files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  ASSERT_GE(files.size(), 3U);
+  journal_.reset();
+  std::filesystem::remove(files[1]);
+  const Status status = open();
+  EXPECT_EQ(status.code(), StatusCode::kCorruption);
+  EXPECT_NE(status.message().find(files[2].filename().string()), std::string::npos)
+      << status.message();
+  EXPECT_NE(status.message().find("is missing"), std::string::npos) << status.message();
+}
+
+TEST_F(JournalTest, ADamagedEndOfAFileThatIsNotTheLastIsNamedWithItsByte) {
+  ASSERT_TRUE(open().ok());
+  append(600, 3);
+  // The last batch of the first file: the one before the first position of the second.
+  std::uint64_t position = 0;
+  {
+    std::ifstream second(temp_.path() + "/journal/journal-00000002", std::ios::binary);
+    JournalFileHeader header{};
+    second.read(reinterpret_cast<char*>(&header), sizeof header);
+    position = header.first_position;
+  }
+  flip("command " + std::to_string(position - 1) + "x");
+  const Status status = open();
+  EXPECT_EQ(status.code(), StatusCode::kCorruption);
+  EXPECT_NE(status.message().find("journal-00000001 is missing, or the latter is damaged at byte"),
+            std::string::npos)
+      << status.message();
+}
+
+TEST_F(JournalTest, ANewerVersionIsRefusedByName) {
+  ASSERT_TRUE(open().ok());
+  append(5, 1);
+  journal_.reset();
+  const std::string path = temp_.path() + "/journal/journal-00000001";
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  JournalFileHeader header{};
+  file.read(reinterpret_cast<char*>(&header), sizeof header);
+  header.format_version = kJournalFormatVersion + 1;
+  header.crc = 0;
+  header.crc = crc32c(std::as_bytes(std::span(&header, 1)));
+  file.seekp(0);
+  file.write(reinterpret_cast<const char*>(&header), sizeof header);
+  file.close();
+  const Status status = open();
+  EXPECT_EQ(status.code(), StatusCode::kNotSupported);
+  EXPECT_NE(status.message().find("newer than this program knows"), std::string::npos);
 }
 
 TEST_F(JournalTest, AGapBehindTheCheckpointIsCorruption) {

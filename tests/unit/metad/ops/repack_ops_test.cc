@@ -155,7 +155,7 @@ TEST_F(RepackOpsTest, EveryReferenceIsListedOnceWhateverThePageSize) {
 }
 
 TEST_F(RepackOpsTest, ACursorThatIsNotOneIsRefused) {
-  for (const char* cursor : {"x", "i", "i 64 0 0", "i 1 2", "i a b c", "i 1 2 3 4", "u", "u 1"}) {
+  for (const char* cursor : {"x", "i", "i 1025 0 0", "i 1 2", "i a b c", "i 1 2 3 4", "u", "u 1"}) {
     proto::Query query;
     query.mutable_list_references()->set_cursor(cursor);
     EXPECT_EQ(status_code_from_wire(metadata_.ask(query).status().code()),

@@ -126,6 +126,7 @@ class StateMachineTest : public testing::Test {
     })) {
     }
     auto loaded = make_state_machine();
+    loaded->begin_load();
     for (const auto& [key, value] : records_) EXPECT_TRUE(loaded->load_record(key, value).ok());
     const Status finished = loaded->finish_load(position_);
     EXPECT_TRUE(finished.ok()) << finished.to_string();
@@ -288,6 +289,7 @@ TEST_F(StateMachineTest, ADirectoryCannotMoveIntoItself) {
 
 TEST_F(StateMachineTest, ADamagedRecordIsNamed) {
   auto machine = make_state_machine();
+  machine->begin_load();
   EXPECT_EQ(machine->load_record(std::string("i\0\0\0\0\0\0\0\5", 9), "garbage").code(), StatusCode::kCorruption);
   EXPECT_EQ(machine->load_record("i", "").code(), StatusCode::kCorruption);
   EXPECT_EQ(machine->load_record("?", "").code(), StatusCode::kCorruption);
