@@ -38,6 +38,9 @@ class Client final : public MetadataClient {
   std::uint64_t session_generation() const override { return generation_; }
   std::shared_ptr<const ClusterMap> cluster_map() const override { return map_; }
   Task<Status> refresh_cluster_map() override;
+  void on_new_map(std::weak_ptr<void> owner, std::function<void()> listener) override {
+    listeners_.emplace_back(std::move(owner), std::move(listener));
+  }
 
  private:
   Task<Status> open_session();
@@ -59,6 +62,7 @@ class Client final : public MetadataClient {
   AsyncSemaphore free_slots_;
   AsyncMutex session_mutex_;
   std::shared_ptr<const ClusterMap> map_;
+  std::vector<std::pair<std::weak_ptr<void>, std::function<void()>>> listeners_;
   bool following_ = false;
   bool closing_ = false;
   TimerId timer_;
@@ -202,6 +206,8 @@ Task<Status> Client::refresh_cluster_map() {
   auto map = wire::cluster_map_from_proto(reply->cluster_map());
   if (!map.ok()) co_return map.status();
   map_ = std::make_shared<const ClusterMap>(std::move(*map));
+  std::erase_if(listeners_, [](const auto& listener) { return listener.first.expired(); });
+  for (const auto& [owner, listener] : listeners_) listener();
   co_return OkStatus();
 }
 

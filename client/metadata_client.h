@@ -40,6 +40,11 @@ class MetadataClient {
   virtual std::uint64_t session_generation() const = 0;
   // The newest map known; never null after connect().
   virtual std::shared_ptr<const ClusterMap> cluster_map() const = 0;
+  // Calls `listener` whenever a newer map has come, as long as `owner` lives.
+  virtual void on_new_map(std::weak_ptr<void> owner, std::function<void()> listener) {
+    (void)owner;
+    (void)listener;
+  }
   // Fetches a newer map if there is one.
   virtual Task<Status> refresh_cluster_map() = 0;
 };

@@ -27,7 +27,11 @@ PackPool::PackPool(MetadataClient& metadata, StorageRouter& router, Executor& ex
       router_(router),
       executor_(executor),
       limits_(limits),
-      use_counter_(random.below(1 << 16)) {}
+      use_counter_(random.below(1 << 16)) {
+  metadata_.on_new_map(listening_, [this] {
+    if (!closing_) refresh();
+  });
+}
 
 void PackPool::refresh() {
   router_.set_map(metadata_.cluster_map());
@@ -39,7 +43,7 @@ void PackPool::refresh() {
     to_give_back_.clear();
     generation_ = generation;
   }
-  if (map_seen_ != router_.view().epoch()) {
+  if (map_seen_ != router_.view().epoch() && !closing_) {
     map_seen_ = router_.view().epoch();
     retire_moving_packs();
   }
@@ -366,7 +370,9 @@ Task<Status> PackPool::close() {
   proto::Command command;
   for (const PackId pack : all) command.mutable_close_pack()->add_packs(pack.value());
   Result<proto::CommandReply> reply = co_await metadata_.execute(std::move(command));
-  if (!reply.ok()) co_return reply.status().with_context("giving packs back");
+  // A session that is gone has taken its packs with it.
+  if (!reply.ok() && reply.status().code() != StatusCode::kFenced)
+    co_return reply.status().with_context("giving packs back");
   co_return OkStatus();
 }
 

@@ -109,6 +109,7 @@ class PackPool {
   MonotonicTime no_refill_before_{};
   MonotonicTime no_lease_before_{};
   MonotonicTime next_release_check_{};
+  std::shared_ptr<char> listening_ = std::make_shared<char>();  // for news of the map
   TimerId idle_timer_;
   std::uint64_t idle_mark_ = 0;  // use_counter_ when idle packs were last looked for
   std::vector<PackId> to_give_back_;

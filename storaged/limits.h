@@ -17,11 +17,13 @@ inline constexpr std::uint32_t kLargeFragmentBytes = 128 * 1024;
 // Payload bytes queued on a drive; beyond it write_fragment waits.
 inline constexpr std::uint64_t kMaxQueuedBytes = 64ULL << 20;
 // Free segments that only the cleaner and deletions may use: the larger of the two.
-inline constexpr std::uint32_t kReservedSegments = 2;
+inline constexpr std::uint32_t kReservedSegments = 3;
 inline constexpr std::uint32_t kReservedPerMille = 20;
-// Of these, what the cleaner leaves to deletions and seals: without a place for their records a
-// full drive could never be emptied.
-inline constexpr std::uint32_t kControlSegments = 1;
+// Of these, what the cleaner leaves to deletions and seals, and what these leave to recycling: a
+// full drive has a place for their records, and once that is full of them, a place for those that
+// are still needed, so that it can always be emptied.
+inline constexpr std::uint32_t kControlSegments = 2;
+inline constexpr std::uint32_t kRecycleSegments = 1;
 // More free segments that only writes which give space back (repack) may use: the larger of the
 // two.
 inline constexpr std::uint32_t kReclaimSegments = 2;

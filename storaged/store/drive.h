@@ -92,8 +92,12 @@ class Drive {
   struct Pending {
     Record record;
     BufferList payload;
+    bool recycling = false;  // a deletion or seal said again
     Completion<Status> done;
     bool is_control() const { return record.type != RecordType::kFragment; }
+    std::uint32_t left_segments() const {  // free ones that it may not take
+      return !is_control() ? kControlSegments : recycling ? 0 : kRecycleSegments;
+    }
   };
   struct Head {
     bool wants_written = true;  // its segments must have been written before

@@ -82,6 +82,7 @@ Task<void> Drive::recycle(SegmentPtr segment) {
     }
     Pending pending;
     pending.record = control;
+    pending.recycling = true;
     const Status written = co_await append(&pending, kSmallHead);
     if (!written.ok()) {
       segment->state = SegmentState::kSealed;

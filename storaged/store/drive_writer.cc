@@ -79,11 +79,10 @@ void Drive::fail_queue(Head* head, const Status& status) {
   for (Pending* pending : std::exchange(head->queue, {})) pending->done.set(status);
 }
 
-// The first ones of one kind: there may be room for deletions behind fragments, or the last
-// segment.
+// The first ones of one kind: those behind them may take a segment that these may not.
 void Drive::fail_first(Head* head, const Status& status) {
-  const bool control = head->queue.front()->is_control();
-  while (!head->queue.empty() && head->queue.front()->is_control() == control) {
+  const std::uint32_t left = head->queue.front()->left_segments();
+  while (!head->queue.empty() && head->queue.front()->left_segments() == left) {
     Pending* const first = head->queue.front();
     head->queue.pop_front();
     first->done.set(status);
@@ -192,8 +191,15 @@ void Drive::publish(Segment& segment, const std::vector<Pending*>& batch, std::u
 Task<Status> Drive::roll(Head* head) {
   const SegmentPtr old = head->segment == nullptr ? nullptr : segments_.at(head->segment->id);
   SegmentPtr next;
-  const std::uint32_t left = head->queue.front()->is_control() ? 0 : kControlSegments;
-  if (allocatable_segments() <= left) co_return no_free_segment();
+  const Pending& first = *head->queue.front();
+  if (allocatable_segments() <= first.left_segments()) {
+    if (first.is_control() && old != nullptr) {
+      // It has no room for anything: closed, it can be recycled.
+      head->segment = nullptr;
+      background_.spawn(seal_segment(old));
+    }
+    co_return no_free_segment();
+  }
   if (head->wants_written && spare_ != nullptr) {
     next = std::exchange(spare_, nullptr);
   } else {
