@@ -120,7 +120,8 @@ Drive::SegmentPtr Drive::pick_victim() const {
     if (segment->live_fragments == 0) continue;
     const std::uint64_t pages =
         segment->live_pages + segment->live_fragments / kFragmentsPerSummaryPage;
-    if (pages * 1000 > std::uint64_t{segment->page_count()} * kCleanLivePerMille) continue;
+    // Of what was written into it: copying does not win what was left over at its end.
+    if (pages * 1000 > std::uint64_t{segment->next_page} * kCleanLivePerMille) continue;
     if (best != nullptr && pages >= best_pages) continue;
     best = segment;
     best_pages = pages;

@@ -12,21 +12,26 @@
 
 namespace shoal::test {
 
+// Three drives and one group of 2+1 on them.
+inline proto::Command small_cluster_map() {
+  proto::Command command;
+  proto::ClusterMapProto* map = command.mutable_set_cluster_map()->mutable_map();
+  map->set_epoch(1);
+  map->set_cluster_uuid("cluster");
+  for (std::uint32_t i = 1; i <= 3; ++i) map->add_drives()->set_id(i);
+  proto::PlacementGroupProto* group = map->add_groups();
+  group->set_id(1);
+  group->set_k(2);
+  group->set_m(1);
+  group->set_matrix(1);
+  for (std::uint32_t i = 1; i <= 3; ++i) group->add_drives(i);
+  return command;
+}
+
 class MetadataDriver {
  public:
   MetadataDriver() : machine(metad::make_state_machine()) {
-    proto::Command map;
-    proto::ClusterMapProto* to = map.mutable_set_cluster_map()->mutable_map();
-    to->set_epoch(1);
-    to->set_cluster_uuid("cluster");
-    for (std::uint32_t i = 1; i <= 3; ++i) to->add_drives()->set_id(i);
-    proto::PlacementGroupProto* group = to->add_groups();
-    group->set_id(1);
-    group->set_k(2);
-    group->set_m(1);
-    group->set_matrix(1);
-    for (std::uint32_t i = 1; i <= 3; ++i) group->add_drives(i);
-    run(std::move(map));
+    run(small_cluster_map());
     proto::Command open;
     open.mutable_open_session()->set_slot_count(4);
     session = run(std::move(open)).open_session().session();

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "proto/wire/convert.h"
+#include "tests/support/metadata_driver.h"
 
 namespace shoal::metad {
 namespace {
@@ -15,18 +16,7 @@ namespace {
 class StateMachineTest : public testing::Test {
  protected:
   void SetUp() override {
-    proto::Command map;
-    proto::ClusterMapProto* to = map.mutable_set_cluster_map()->mutable_map();
-    to->set_epoch(1);
-    to->set_cluster_uuid("cluster");
-    for (std::uint32_t i = 1; i <= 3; ++i) to->add_drives()->set_id(i);
-    proto::PlacementGroupProto* group = to->add_groups();
-    group->set_id(1);
-    group->set_k(2);
-    group->set_m(1);
-    group->set_matrix(1);
-    for (std::uint32_t i = 1; i <= 3; ++i) group->add_drives(i);
-    ASSERT_EQ(run(std::move(map)).status().code(), 0);
+    ASSERT_EQ(run(test::small_cluster_map()).status().code(), 0);
     proto::Command open;
     open.mutable_open_session()->set_slot_count(4);
     session_ = run(std::move(open)).open_session().session();

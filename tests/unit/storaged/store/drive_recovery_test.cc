@@ -116,8 +116,8 @@ TEST_F(DriveRecoveryTest, BehindAFlippedHeaderOnlyTheNewestLifeCounts) {
   while (write(PackId(1), row, kBytes, 1000 + row).ok()) ++row;
   ASSERT_TRUE(executor_.run(drive_->delete_pack(PackId(1))).ok());
   executor_.run_ready();
-  write_rows(0, 12);
-  const FilePtr file = row_place(11).file;
+  write_rows(0, 30);  // past the segment that was prepared before the deletion
+  const FilePtr file = row_place(29).file;
   // Of the life before something is left in it.
   const auto is_in_file = [&](std::uint32_t old_row) {
     const Buffer payload = test::make_write(PackId(1), old_row, kBytes, 1000 + old_row).payload[0];
@@ -131,7 +131,7 @@ TEST_F(DriveRecoveryTest, BehindAFlippedHeaderOnlyTheNewestLifeCounts) {
   close();
   flip({file, 0}, 40);
   ASSERT_TRUE(open().ok());
-  EXPECT_EQ(served(12), range(0, 12));
+  EXPECT_EQ(served(30), range(0, 30));
   for (const std::uint32_t old_row : before)
     EXPECT_EQ(read_code(PackId(1), old_row), StatusCode::kNotFound) << old_row;
 }
