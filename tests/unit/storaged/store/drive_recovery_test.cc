@@ -110,7 +110,7 @@ TEST_F(DriveRecoveryTest, AFlippedHeaderHidesNothing) {
 
 TEST_F(DriveRecoveryTest, BehindAFlippedHeaderOnlyTheNewestLifeCounts) {
   close();
-  options_.max_bytes = 8 * options_.segment_bytes;
+  options_.max_bytes = 12 * options_.segment_bytes;
   ASSERT_TRUE(open().ok());
   std::uint32_t row = 0;
   while (write(PackId(1), row, kBytes, 1000 + row).ok()) ++row;
