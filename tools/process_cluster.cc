@@ -14,6 +14,7 @@
 
 #include "base/file_io.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "storaged/capacity.h"
 #include "tools/json.h"
 
@@ -22,20 +23,31 @@ namespace {
 
 constexpr Duration kStatusDeadline = std::chrono::seconds(2);
 
-// An address of loopback that nobody listens on now.
-Result<std::string> free_address() {
+// Whether a server could listen there now.
+bool is_free(std::uint16_t port) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return ErrnoError(errno, "socket");
+  if (fd < 0) return false;
   sockaddr_in address{};
   address.sin_family = AF_INET;
+  address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* const raw = reinterpret_cast<sockaddr*>(&address);
-  const bool bound = bind(fd, raw, size) == 0 && getsockname(fd, raw, &size) == 0;
-  const int err = errno;
+  const bool bound = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   close(fd);
-  if (!bound) return ErrnoError(err, "a free port");
-  return "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  return bound;
+}
+
+// An address of loopback that nobody listens on now. Below the ports that connections get: one of
+// those could be taken before the daemon listens.
+Result<std::string> free_address() {
+  constexpr std::uint64_t kFirstPort = 20'000;
+  constexpr std::uint64_t kPorts = 12'000;
+  constexpr int kTries = 200;
+  for (int i = 0; i < kTries; ++i) {
+    const auto port = static_cast<std::uint16_t>(kFirstPort + secure_random_u64() % kPorts);
+    if (is_free(port)) return "127.0.0.1:" + std::to_string(port);
+  }
+  return UnavailableError("no free port was found between " + std::to_string(kFirstPort) + " and " +
+                          std::to_string(kFirstPort + kPorts));
 }
 
 Result<std::string> directory_of_this_program() {

@@ -133,7 +133,7 @@ class RawDeviceTest(unittest.TestCase):
     def loop_device(self, number):
         image = os.path.join(self.directory, f"image{number}")
         with open(image, "wb") as file:
-            file.truncate(512 << 20)
+            file.truncate(1 << 30)
         made = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, text=True)
         if made.returncode != 0:
             self.skipTest("no loop devices here: " + made.stderr)
