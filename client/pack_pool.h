@@ -102,7 +102,6 @@ class PackPool {
   absl::flat_hash_map<PackId, OpenPackPtr> by_id_;
   std::uint64_t generation_ = 0;
   std::uint64_t use_counter_ = 0;
-  std::uint64_t map_epoch_ = 0;
   std::uint64_t map_seen_ = 0;  // the epoch when packs of groups that move were last looked for
   bool leasing_ = false;
   bool refill_scheduled_ = false;

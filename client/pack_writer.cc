@@ -459,7 +459,10 @@ void Writer::fail(RowJob& job, const Status& status) {
 Status Writer::failure_of(const RowJob& job) const {
   const std::string text = "the row could not be stored in " + std::to_string(job.attempts) +
                            " attempts (" + job.trouble + ")";
-  if (job.full_failures > 0 && pool_.only_full_drives()) return NoSpaceError(text);
+  // The marks of full drives come and go with what else is written; what this row met counts too.
+  const bool met_only_full = job.full_failures + job.fenced_failures == job.failures;
+  if (job.full_failures > 0 && (met_only_full || pool_.only_full_drives()))
+    return NoSpaceError(text);
   if (job.failures > 0 && job.fenced_failures == job.failures) return FencedError(text);
   if (executor_.now() >= job.deadline) return DeadlineExceededError(text);
   return UnavailableError(text);

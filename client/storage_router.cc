@@ -110,7 +110,9 @@ void StorageRouter::note_success(DriveId id, IoKind kind, std::uint64_t bytes, D
   if (health.failures_in_row > 0 && executor_.now() - latency > health.penalised_at) {
     health = Health{};
   }
-  if (kind == IoKind::kWrite) drive.full_until = MonotonicTime{};
+  // What was sent before it said that it is full proves nothing.
+  const bool room_since = executor_.now() - latency > drive.full_until - limits_.full_penalty;
+  if (kind == IoKind::kWrite && room_since) drive.full_until = MonotonicTime{};
   drive.latency[latency_index(kind, bytes)].add(latency);
 }
 

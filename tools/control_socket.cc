@@ -157,7 +157,11 @@ void ControlSocket::serve() {
     pollfd ready{fd_, POLLIN, 0};
     const bool somebody = poll(&ready, 1, kPollMs) > 0;
     reap(false);
-    if (!somebody || clients_.size() >= kMaxClients) continue;
+    if (!somebody) continue;
+    if (clients_.size() >= kMaxClients) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(kPollMs));
+      continue;
+    }
     const int client = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
     if (client < 0) continue;
     const timeval patience{kTimeoutSeconds, 0};

@@ -41,6 +41,8 @@ struct RebuildLimits {
   Duration interval = std::chrono::seconds(2);
   // All packs are compared with the drives so often, also when nothing has happened.
   Duration audit_interval = std::chrono::hours(6);
+  // What an audit left undone is tried again so often; it reads the lists of all drives.
+  Duration retry_interval = std::chrono::seconds(30);
   // Audits in which one move may still find something to do.
   int rounds = 4;
 };

@@ -10,6 +10,10 @@ constexpr Duration kDeadline = std::chrono::seconds(30);
 
 MonotonicTime deadline_from_now() { return Executor::current()->now() + kDeadline; }
 
+bool is_absent(const DriveInfo& drive) {
+  return drive.state == DriveState::kDown || drive.state == DriveState::kOut;
+}
+
 AuditedRow* find_row(PackAudit* audit, std::uint32_t row) {
   const auto found = std::lower_bound(
       audit->rows.begin(), audit->rows.end(), row,
@@ -29,8 +33,7 @@ void learn_shape(const RowShape& shape, const PlacementGroup& group, AuditedRow*
 Task<bool> list_column(const SurveySource* source, const DamageMap* damage, PackAudit* audit,
                        DriveId id, std::uint8_t column, std::uint32_t AuditedRow::*mask) {
   const DriveInfo* info = source->map->drive(id);
-  if (info == nullptr || info->state == DriveState::kDown || info->state == DriveState::kOut)
-    co_return false;
+  if (info == nullptr || is_absent(*info) || damage->unknown(id)) co_return false;
   StorageApi* const storage = source->storage_of(*info);
   if (storage == nullptr) co_return false;
   std::uint32_t next = 0;
@@ -62,16 +65,17 @@ Task<bool> list_column(const SurveySource* source, const DamageMap* damage, Pack
 Task<DamageMap> collect_damage(const SurveySource* source) {
   DamageMap damage;
   for (const DriveInfo& drive : source->map->drives) {
+    if (is_absent(drive)) continue;
     StorageApi* const storage = source->storage_of(drive);
-    if (storage == nullptr || drive.state == DriveState::kOut) continue;
     FragmentKey after;
-    while (true) {
-      const auto page =
-          co_await storage->damaged_fragments(drive.id, after, kPage, deadline_from_now());
+    Result<std::vector<DamagedFragment>> page = UnavailableError("nobody serves it");
+    while (storage != nullptr) {
+      page = co_await storage->damaged_fragments(drive.id, after, kPage, deadline_from_now());
       if (!page.ok() || page->empty()) break;
       for (const DamagedFragment& fragment : *page) damage.add(drive.id, fragment.key);
       after = page->back().key;
     }
+    if (!page.ok()) damage.set_unknown(drive.id);
   }
   co_return damage;
 }
@@ -94,7 +98,10 @@ Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* 
   for (std::size_t c = 0; c < audit.group.drives.size(); ++c) {
     const bool answered = co_await list_column(source, damage, &audit, audit.group.drives[c],
                                                static_cast<std::uint8_t>(c), &AuditedRow::present);
-    if (!answered) audit.silent |= std::uint32_t{1} << c;
+    if (answered) continue;
+    audit.silent |= std::uint32_t{1} << c;
+    const DriveInfo* drive = source->map->drive(audit.group.drives[c]);
+    if (drive == nullptr || is_absent(*drive)) audit.absent |= std::uint32_t{1} << c;
   }
   const std::vector<ColumnMove> moves = audit.group.moves;
   for (const ColumnMove& move : moves) {

@@ -21,11 +21,17 @@ class DamageMap {
     const auto found = damaged_.find(drive);
     return found != damaged_.end() && found->second.contains(key);
   }
-  const absl::flat_hash_map<DriveId, absl::flat_hash_set<FragmentKey>>& drives() const {
-    return damaged_;
+  // It did not say what it knows to be damaged: nothing it lists can be relied on.
+  void set_unknown(DriveId drive) { unknown_.insert(drive); }
+  bool unknown(DriveId drive) const { return unknown_.contains(drive); }
+  std::uint64_t count() const {
+    std::uint64_t count = 0;
+    for (const auto& [drive, keys] : damaged_) count += keys.size();
+    return count;
   }
 
  private:
+  absl::flat_hash_set<DriveId> unknown_;
   absl::flat_hash_map<DriveId, absl::flat_hash_set<FragmentKey>> damaged_;
 };
 // Asks every drive that answers.
@@ -43,11 +49,14 @@ struct AuditedRow {
 struct PackAudit {
   PackId pack;
   PlacementGroup group;
-  std::vector<AuditedRow> rows;      // that anything refers to, ascending
-  std::uint32_t silent = 0;          // bit c: the column's drive did not answer
+  std::vector<AuditedRow> rows;  // that anything refers to, ascending
+  std::uint32_t silent = 0;      // bit c: the column's drive did not answer, or is not to be asked
+  std::uint32_t absent = 0;      // bit c: of these, drives that are down or out by the map
   std::uint32_t silent_targets = 0;  // bit c: nor the one it moves to
   std::uint64_t listed = 0;          // fragments, of all rows
   std::uint64_t unreferenced = 0;    // of rows that nothing refers to
+  // Whether a drive that should have answered did not.
+  bool unexpected() const { return (silent & ~absent) != 0; }
   // Fragments of `row` that no drive has where they belong, of drives that answered.
   std::uint32_t missing(const AuditedRow& row) const { return row.wanted & ~row.present & ~silent; }
 };

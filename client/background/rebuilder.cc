@@ -36,6 +36,8 @@ void Rebuilder::Outcome::add(const Outcome& other) {
   restored += other.restored;
   lost_rows += other.lost_rows;
   complete = complete && other.complete;
+  open_packs = open_packs || other.open_packs;
+  last_pack = std::max(last_pack, other.last_pack);
 }
 
 Rebuilder::Rebuilder(RebuilderOptions options)
@@ -105,8 +107,10 @@ Task<Duration> Rebuilder::pass(WorkControl* control) {
     co_return options_.limits.interval;
   }
   Work work = co_await begin(control);
-  const Status counted = co_await count_exposed(&work);
-  Status status = counted;
+  Status status;
+  if (work.map->epoch != counted_epoch_ ||
+      options_.executor.now() - counted_at_ > options_.limits.retry_interval)
+    status = co_await count_exposed(&work);
   const std::vector<Move> all = moves(*work.map);
   const std::uint64_t finished_before = finished_moves_;
   for (const Move& move : all) {
@@ -160,6 +164,8 @@ Task<Status> Rebuilder::count_exposed(const Work* work) {
   }
   report_.mutable_repair()->set_exposed_rows(exposed);
   report_.mutable_repair()->set_pending_fragments(pending);
+  counted_epoch_ = work->map->epoch;
+  counted_at_ = options_.executor.now();
   co_return OkStatus();
 }
 
@@ -167,17 +173,20 @@ Task<Status> Rebuilder::count_exposed(const Work* work) {
 Task<Status> Rebuilder::run_move(Work* work, Move move) {
   // The last round finds nothing missing: that is what ends the move.
   for (int round = 0; round < options_.limits.rounds; ++round) {
+    work->damage = co_await collect_damage(&work->source);  // the last round may have ended some
     const auto outcome = co_await move_packs(work, move);
     if (!outcome.ok()) co_return outcome.status();
     if (work->control->stopping()) co_return OkStatus();
     if (!outcome->complete)
-      co_return UnavailableError("drive " + move.move.to.to_string() +
-                                 ", where a column is to go, does not answer");
+      co_return UnavailableError("a drive of placement group " + move.group.to_string() +
+                                 ", or the one a column is to go to, does not answer");
     if (outcome->missing == 0) {
-      const Status finished = co_await finish(move);
+      // Rows may have come into an open pack behind the audit: once it is closed it is audited
+      // again.
+      if (outcome->open_packs) co_return OkStatus();
+      const Status finished = co_await finish(move, outcome->last_pack);
       if (finished.ok()) ++finished_moves_;
-      // Writers have still to give their packs back.
-      co_return finished.code() == StatusCode::kBusy ? OkStatus() : finished;
+      co_return finished;
     }
     if (outcome->restored < outcome->missing) {
       co_return UnavailableError(std::to_string(outcome->missing - outcome->restored) +
@@ -199,11 +208,15 @@ Task<Result<Rebuilder::Outcome>> Rebuilder::move_packs(Work* work, Move move) {
     for (const proto::PackRecord& pack : *packs) {
       after = PackId(pack.pack());
       if (pg_of_pack(after) != move.group || work->control->stopping()) co_return all;
-      if (pack.live_bytes() == 0) continue;
+      all.last_pack = after;
+      // Asked before its rows are: what was closed then has no more to come.
+      all.open_packs = all.open_packs || pack.state() != proto::PACK_CLOSED;
+      if (pack.live_bytes() == 0 && pack.state() == proto::PACK_CLOSED) continue;
       const auto record = co_await fetch_pack(&work->source, after);
       if (!record.ok()) continue;
-      const auto audit = co_await audit_pack(&work->source, &work->damage, &*record);
+      auto audit = co_await audit_pack(&work->source, &work->damage, &*record);
       if (!audit.ok()) co_return audit.status();
+      co_await forget_dead_rows(work, &*audit);
       Outcome found;
       std::vector<RestoreJob> jobs;
       find_jobs(*audit, &move, &jobs, &found);
@@ -214,12 +227,13 @@ Task<Result<Rebuilder::Outcome>> Rebuilder::move_packs(Work* work, Move move) {
   co_return all;
 }
 
-Task<Status> Rebuilder::finish(Move move) {
+Task<Status> Rebuilder::finish(Move move, PackId last_pack) {
   proto::Command command;
   proto::FinishMove* change = command.mutable_change_cluster()->mutable_finish_move();
   change->set_group(move.group.value());
   change->set_column(move.move.column);
   change->set_to(move.move.to.value());
+  change->set_last_pack(last_pack.value());
   const auto reply = co_await options_.metadata.execute(std::move(command));
   if (!reply.ok()) co_return reply.status();
   log_info("worker", "a column has moved",
@@ -233,10 +247,11 @@ Task<Status> Rebuilder::finish(Move move) {
 void Rebuilder::find_jobs(const PackAudit& audit, const Move* move, std::vector<RestoreJob>* jobs,
                           Outcome* outcome) const {
   const int k = audit.group.code.k;
-  if (move != nullptr && (audit.silent_targets >> move->move.column & 1) != 0)
+  if (move != nullptr ? (audit.silent_targets >> move->move.column & 1) != 0 : audit.unexpected())
     outcome->complete = false;
   for (const AuditedRow& row : audit.rows) {
-    if (!row.shape_known) {
+    if (!row.shape_known) {  // nobody who answered has anything of it
+      ++outcome->missing;
       if (audit.silent == 0) ++outcome->lost_rows;
       continue;
     }
@@ -258,6 +273,21 @@ void Rebuilder::find_jobs(const PackAudit& audit, const Move* move, std::vector<
       jobs->push_back(std::move(job));
     }
   }
+}
+
+// A row that no drive has may have been deleted since the metadata was asked for the rows that
+// live.
+Task<void> Rebuilder::forget_dead_rows(const Work* work, PackAudit* audit) {
+  const bool suspect = std::any_of(audit->rows.begin(), audit->rows.end(),
+                                   [](const AuditedRow& row) { return !row.shape_known; });
+  if (!suspect) co_return;
+  const auto now = co_await fetch_pack(&work->source, audit->pack);
+  if (!now.ok() && now.status().code() != StatusCode::kNotFound) co_return;
+  std::erase_if(audit->rows, [&](const AuditedRow& row) {
+    const bool lives = now.ok() && static_cast<int>(row.row) < now->row_live_bytes_size() &&
+                       now->row_live_bytes(static_cast<int>(row.row)) > 0;
+    return !row.shape_known && !lives;
+  });
 }
 
 Task<Rebuilder::Outcome> Rebuilder::restore_all(Work* work, std::vector<RestoreJob> jobs) {
@@ -293,12 +323,13 @@ Task<void> Rebuilder::restore_one(RestoreJob job, Outcome* outcome, AsyncSemapho
   }
 }
 
-// A new map may bring back a drive that lacks something; damage was found; or it is time.
+// A new map may bring back a drive that lacks something; other damage is known than before; or it
+// is time, sooner when the last audit left something undone.
 bool Rebuilder::audit_due(const Work& work) const {
-  std::uint64_t damage = 0;
-  for (const auto& [drive, keys] : work.damage.drives()) damage += keys.size();
-  return !audited_whole_ || audited_epoch_ != work.map->epoch || damage > 0 ||
-         options_.executor.now() - audited_at_ > options_.limits.audit_interval;
+  if (audited_epoch_ != work.map->epoch || audited_damage_ != work.damage.count()) return true;
+  const Duration pause =
+      audited_whole_ ? options_.limits.audit_interval : options_.limits.retry_interval;
+  return options_.executor.now() - audited_at_ > pause;
 }
 
 Task<Status> Rebuilder::audit_all(Work* work) {
@@ -324,10 +355,13 @@ Task<Status> Rebuilder::audit_all(Work* work) {
   repair->set_last_audit_ns(options_.executor.clock().wall_now_ns());
   repair->set_missing_fragments(all.missing - all.restored);
   repair->set_lost_rows(all.lost_rows);
-  audited_whole_ = all.missing == all.restored;
+  audited_whole_ = all.missing == all.restored && all.complete;
   audited_epoch_ = work->map->epoch;
-  repair->set_audited_epoch(audited_epoch_);
+  audited_damage_ = work->damage.count();
   audited_at_ = options_.executor.now();
+  repair->set_audited_epoch(all.complete ? audited_epoch_ : 0);
+  if (!all.complete)
+    co_return UnavailableError("drives that are in service did not answer the audit");
   if (!audited_whole_)
     co_return UnavailableError(std::to_string(all.missing - all.restored) +
                                " fragments cannot be restored now: " + report_.last_error());
@@ -338,13 +372,14 @@ Task<Result<Rebuilder::Outcome>> Rebuilder::heal_pack(Work* work, PackId pack) {
   Outcome outcome;
   const auto record = co_await fetch_pack(&work->source, pack);
   if (!record.ok()) co_return outcome;
-  const auto audit = co_await audit_pack(&work->source, &work->damage, &*record);
+  auto audit = co_await audit_pack(&work->source, &work->damage, &*record);
   if (!audit.ok()) {
     if (audit.status().code() == StatusCode::kNotFound) co_return outcome;
     co_return audit.status();
   }
   const bool goes_on = co_await work->control->take(audit->listed * kAuditedFragmentBytes);
   if (!goes_on) co_return outcome;
+  co_await forget_dead_rows(work, &*audit);
   std::vector<RestoreJob> jobs;
   find_jobs(*audit, nullptr, &jobs, &outcome);
   outcome.add(co_await restore_all(work, std::move(jobs)));

@@ -48,7 +48,9 @@ class Rebuilder final : public BackgroundTask {
     std::uint64_t missing = 0;   // found
     std::uint64_t restored = 0;  // of them
     std::uint64_t lost_rows = 0;
-    bool complete = true;  // every drive that matters answered
+    bool complete = true;     // every drive that matters answered
+    bool open_packs = false;  // somebody may still add rows to what was looked at
+    PackId last_pack;         // the highest that was looked at
     void add(const Outcome& other);
   };
 
@@ -56,12 +58,13 @@ class Rebuilder final : public BackgroundTask {
   std::vector<Move> moves(const ClusterMap& map) const;
   Task<Status> run_move(Work* work, Move move);
   Task<Result<Outcome>> move_packs(Work* work, Move move);
-  Task<Status> finish(Move move);
+  Task<Status> finish(Move move, PackId last_pack);
   Task<Status> audit_all(Work* work);
   bool audit_due(const Work& work) const;
   Task<Result<Outcome>> heal_pack(Work* work, PackId pack);
   void find_jobs(const PackAudit& audit, const Move* move, std::vector<RestoreJob>* jobs,
                  Outcome* outcome) const;
+  Task<void> forget_dead_rows(const Work* work, PackAudit* audit);
   Task<Outcome> restore_all(Work* work, std::vector<RestoreJob> jobs);
   Task<void> restore_one(RestoreJob job, Outcome* outcome, AsyncSemaphore* slots);
   Task<Status> count_exposed(const Work* work);
@@ -76,6 +79,8 @@ class Rebuilder final : public BackgroundTask {
   std::uint64_t audited_damage_ = 0;
   bool audited_whole_ = false;
   MonotonicTime audited_at_{};
+  std::uint64_t counted_epoch_ = 0;  // of the map, when exposed rows were counted
+  MonotonicTime counted_at_{};
   MonotonicTime rate_at_{};
   std::uint64_t rate_bytes_ = 0;
   std::uint64_t rate_fragments_ = 0;

@@ -11,10 +11,15 @@ namespace {
 
 bool is_well(const DriveStatus& status) { return !status.state.starts_with("failed"); }
 
-std::size_t count_down(const ClusterMap& map) {
-  return static_cast<std::size_t>(
-      std::count_if(map.drives.begin(), map.drives.end(),
-                    [](const auto& drive) { return drive.state == DriveState::kDown; }));
+// Drives that are missed: down, or given up and not yet made good elsewhere.
+std::size_t count_missed(const ClusterMap& map) {
+  const auto is_missed = [&](const DriveInfo& drive) {
+    if (drive.state == DriveState::kDown) return true;
+    return drive.state == DriveState::kOut &&
+           std::any_of(map.groups.begin(), map.groups.end(),
+                       [&](const PlacementGroup& group) { return group.holds(drive.id); });
+  };
+  return static_cast<std::size_t>(std::count_if(map.drives.begin(), map.drives.end(), is_missed));
 }
 
 // Drives that may be lost at once without losing anything.
@@ -63,7 +68,7 @@ Task<void> Monitor::look() {
     co_await asking.join();
   }
   const ClusterMap& map = server_.machine().cluster_map();
-  const bool may_give_up = count_down(map) <= tolerated(map);
+  const bool may_give_up = count_missed(map) <= tolerated(map);
   for (const DriveInfo& drive : drives) {
     if (!stopping_) co_await judge(drive.id, drive.state, may_give_up);
   }

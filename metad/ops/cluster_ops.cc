@@ -91,6 +91,8 @@ Status finish_move(const State& state, ClusterMap* map, const proto::FinishMove&
        pack != state.packs.end() && pg_of_pack(PackId(pack->first)) == id; ++pack) {
     if (pack->second.state == proto::PACK_OPEN)
       return BusyError("pack " + std::to_string(pack->first) + " is open");
+    if (pack->first > op.last_pack())
+      return AbortedError("pack " + std::to_string(pack->first) + " came after the audit");
   }
   group->moves.erase(found);
   group->drives[op.column()] = DriveId(op.to());

@@ -28,6 +28,7 @@ struct DriveFaults {
   bool lie_on_read = false;  // flips a bit of what it reads, after the check of the page CRCs
   bool short_reads = false;  // answers one byte less
   bool full = false;
+  bool silent = false;                                  // does not say what it holds
   std::uint64_t fail_after_writes = ~std::uint64_t{0};  // then write_error is set to kIoError
 };
 
@@ -160,6 +161,7 @@ class FakeStorage final : public StorageApi {
                                                          std::uint32_t first_row,
                                                          std::uint32_t limit,
                                                          MonotonicTime) override {
+    if (drives_[drive].faults.silent) co_return DeadlineExceededError("no list came");
     std::vector<FragmentInfo> list;
     for (const auto& [key, fragment] : drives_[drive].fragments) {
       if (key.pack != pack || key.row < first_row || list.size() >= limit) continue;

@@ -51,6 +51,7 @@ class MachineCluster {
     return executor.run(std::move(task));
   }
   client::ClientStack& user() { return *user_; }
+  client::ClientStack& worker() { return *worker_; }
 
   // The user's packs are given back, so that they can be repacked and collected.
   void close_packs() {

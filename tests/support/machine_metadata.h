@@ -2,6 +2,7 @@
 // journal: what is applied counts as durable. Sessions never expire. Belongs to one executor.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "base/async/executor.h"
@@ -21,6 +22,7 @@ class MachineMetadata final : public MetadataApi {
 
   Task<Result<proto::CommandReply>> execute(proto::Command command, MonotonicTime) override {
     co_await yield();  // as a journal would let others go first
+    if (before) before(command);
     if (const proto::CommandReply* known = machine_->find_reply(command)) co_return *known;
     co_return apply(std::move(command));
   }
@@ -45,6 +47,8 @@ class MachineMetadata final : public MetadataApi {
     return reply;
   }
   metad::StateMachine& machine() { return *machine_; }
+
+  std::function<void(const proto::Command&)> before;  // each command that a client sends
 
  private:
   std::unique_ptr<metad::StateMachine> machine_ = metad::make_state_machine();

@@ -122,11 +122,17 @@ Result<proto::ChangeCluster> parse_change(const std::vector<std::string>& words,
     drive->set_rack(words.size() > 4 ? words[4] : "default");
     return change;
   }
+  if (words[0] == "add")
+    return InvalidArgumentError(
+        "shoal drive add PATH --data DIR: on the machine whose cluster it is; elsewhere serve the "
+        "drive "
+        "with shoal-storaged, then shoal drive join");
   const std::map<std::string, DriveState> states{
       {"drain", DriveState::kDraining}, {"lost", DriveState::kOut}, {"up", DriveState::kUp}};
   const auto state = states.find(words[0]);
   if (words.size() != 2 || (state == states.end() && words[0] != "remove"))
-    return InvalidArgumentError("shoal drive list | drain ID | lost ID | up ID | remove ID | add PATH | join");
+    return InvalidArgumentError(
+        "shoal drive list | drain ID | lost ID | up ID | remove ID | add PATH | join");
   ASSIGN_OR_RETURN(const DriveId id, parse_drive(words[1]));
   if (words[0] == "remove") {
     change.mutable_forget_drive()->set_drive(id.value());

@@ -41,12 +41,14 @@ class ClusterOpsTest : public testing::Test {
     change->set_state(static_cast<std::uint32_t>(state));
     return run(std::move(command));
   }
-  StatusCode finish(const PlacementGroup& group, const ColumnMove& move) {
+  StatusCode finish(const PlacementGroup& group, const ColumnMove& move,
+                    std::uint64_t last_pack = ~std::uint64_t{0}) {
     proto::Command command;
     auto* change = command.mutable_change_cluster()->mutable_finish_move();
     change->set_group(group.id.value());
     change->set_column(move.column);
     change->set_to(move.to.value());
+    change->set_last_pack(last_pack);
     return run(std::move(command));
   }
   StatusCode forget(std::uint32_t drive) {
@@ -109,7 +111,10 @@ TEST_F(ClusterOpsTest, AMoveEndsOnlyWhenNobodyWritesToItsGroupAnyMore) {
     EXPECT_EQ(put(one.pack(), "key"), StatusCode::kOk) << "what is under way goes on";
   close_packs();
   for (const PlacementGroup& group : before.groups) {
-    for (const ColumnMove& move : group.moves) EXPECT_EQ(finish(group, move), StatusCode::kOk);
+    for (const ColumnMove& move : group.moves) {
+      EXPECT_EQ(finish(group, move, 0), StatusCode::kAborted) << "by an audit that saw no pack";
+      EXPECT_EQ(finish(group, move), StatusCode::kOk);
+    }
   }
 }
 

@@ -1,0 +1,185 @@
+#include "client/background/rebuilder.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "base/random.h"
+#include "tests/support/machine_cluster.h"
+
+namespace shoal::client {
+namespace {
+
+using test::MachineCluster;
+using test::make_cluster_map;
+
+struct RebuilderTest : testing::Test {
+  SeededRandom random{7};
+  MachineCluster cluster{make_cluster_map(8, {{4, 2}}, 8)};
+  WorkControl control{cluster.executor};
+  Rebuilder rebuilder{
+      {cluster.worker().metadata(), cluster.worker().router(), cluster.executor, {}}};
+  std::map<std::string, std::string> expected;
+
+  void put(int count) {
+    for (int i = 0; i < count; ++i) {
+      const std::string key = "key/" + std::to_string(expected.size());
+      std::string body(1 + random.below(20'000), '\0');
+      for (char& c : body) c = static_cast<char>(random.next() >> 56);
+      cluster.put(key, body);
+      expected[key] = std::move(body);
+    }
+  }
+  void verify() {
+    for (const auto& [key, body] : expected) {
+      const auto got = cluster.get(key);
+      ASSERT_TRUE(got.ok()) << key << ": " << got.status().to_string();
+      ASSERT_TRUE(*got == body) << key;
+    }
+  }
+  const ClusterMap& map() { return cluster.metadata.machine().cluster_map(); }
+  void set_state(std::uint32_t drive, DriveState state) {
+    proto::Command command;
+    auto* change = command.mutable_change_cluster()->mutable_set_drive_state();
+    change->set_drive(drive);
+    change->set_state(static_cast<std::uint32_t>(state));
+    ASSERT_EQ(cluster.metadata.apply(std::move(command)).status().code(), 0);
+  }
+  std::size_t moves() {
+    std::size_t count = 0;
+    for (const PlacementGroup& group : map().groups) count += group.moves.size();
+    return count;
+  }
+  proto::TaskReport pass() {
+    cluster.run(rebuilder.pass(&control));
+    proto::TaskReport report;
+    rebuilder.report(&report);
+    return report;
+  }
+  // Every row that something refers to, against what the drives of its group really hold.
+  std::size_t missing() {
+    std::size_t count = 0;
+    for (const proto::PackRecord& pack : cluster.packs()) {
+      proto::Query query;
+      query.mutable_list_packs()->set_after(pack.pack() - 1);
+      query.mutable_list_packs()->set_limit(1);
+      query.mutable_list_packs()->set_with_rows(true);
+      const auto rows = cluster.metadata.ask(query).list_packs().packs(0).row_live_bytes();
+      for (int row = 0; row < rows.size(); ++row)
+        if (rows[row] > 0)
+          count += missing_columns(PackId(pack.pack()), static_cast<std::uint32_t>(row));
+    }
+    return count;
+  }
+  std::size_t missing_columns(PackId pack, std::uint32_t row) {
+    const PlacementGroup* group = map().group(pg_of_pack(pack));
+    const RowShape* shape = nullptr;
+    for (const DriveInfo& drive : map().drives) {
+      for (const auto& [key, fragment] : cluster.storage.fragments(drive.id))
+        if (key.pack == pack && key.row == row) shape = &fragment.shape;
+    }
+    if (shape == nullptr) return 1;
+    std::size_t count = 0;
+    for (std::uint8_t c = 0; c < group->drives.size(); ++c) {
+      const bool there = cluster.storage.fragments(group->drives[c]).contains({pack, row, c});
+      if (shape->height(c) > 0 && !there) ++count;
+    }
+    return count;
+  }
+};
+
+TEST_F(RebuilderTest, WhatALostDriveHeldIsRestoredOnTheOthers) {
+  put(200);
+  cluster.close_packs();
+  cluster.storage.wipe(DriveId(3));
+  set_state(3, DriveState::kOut);
+  ASSERT_GT(moves(), 0U);
+  const std::size_t lost = missing();
+  EXPECT_GT(lost, 0U);
+  const proto::TaskReport report = pass();
+  EXPECT_EQ(moves(), 0U) << report.last_error();
+  EXPECT_EQ(report.repair().restored_fragments(), lost);
+  EXPECT_EQ(missing(), 0U);
+  verify();
+}
+
+TEST_F(RebuilderTest, AMoveDoesNotEndWhileAPackMayStillGrow) {
+  put(50);
+  set_state(2, DriveState::kDraining);
+  const std::size_t planned = moves();
+  pass();
+  EXPECT_EQ(moves(), planned) << "the user's packs are open";
+  put(50);  // in groups that do not move
+  cluster.close_packs();
+  pass();
+  EXPECT_EQ(moves(), 0U);
+  EXPECT_EQ(missing(), 0U);
+  verify();
+}
+
+TEST_F(RebuilderTest, AnAuditOfAnOpenPackDoesNotEndAMoveAlsoIfItIsClosedThen) {
+  put(50);
+  set_state(2, DriveState::kDraining);
+  const std::size_t planned = moves();
+  cluster.metadata.before = [&](const proto::Command& command) {
+    if (!command.change_cluster().has_finish_move()) return;
+    proto::Command close;
+    close.mutable_close_session()->set_session(cluster.user().metadata().session().value());
+    cluster.metadata.apply(std::move(close));
+  };
+  pass();
+  EXPECT_EQ(moves(), planned) << "rows may have come in behind the audit";
+  cluster.metadata.before = nullptr;
+}
+
+TEST_F(RebuilderTest, SilenceIsNotTakenForWholeness) {
+  put(100);
+  cluster.close_packs();
+  set_state(4, DriveState::kDraining);
+  const auto moving = std::find_if(map().groups.begin(), map().groups.end(),
+                                   [](const auto& group) { return !group.moves.empty(); });
+  ASSERT_NE(moving, map().groups.end());
+  const PgId id = moving->id;
+  // Only the drive that the column goes to answers: it has nothing, and nothing says what it lacks.
+  const std::vector<DriveId> sources = moving->drives;
+  for (const DriveId drive : sources) cluster.storage.faults(drive).silent = true;
+  const proto::TaskReport quiet = pass();
+  EXPECT_FALSE(map().group(id)->moves.empty());
+  EXPECT_NE(quiet.last_error().find("cannot be restored"), std::string::npos) << quiet.last_error();
+  for (const DriveInfo& drive : map().drives) cluster.storage.faults(drive.id).silent = false;
+  pass();
+  EXPECT_EQ(moves(), 0U);
+  EXPECT_EQ(missing(), 0U);
+}
+
+TEST_F(RebuilderTest, DamagedAndVanishedFragmentsAreMadeAgainInTheirPlace) {
+  put(100);
+  cluster.close_packs();
+  const auto first = *cluster.storage.fragments(DriveId(1)).begin();
+  cluster.storage.flip_bit(DriveId(1), first.first, 0);
+  cluster.storage.mark_damaged(DriveId(1), first.first, "a flipped page");
+  cluster.storage.wipe(DriveId(6));
+  const proto::TaskReport report = pass();
+  EXPECT_GT(report.repair().restored_fragments(), 1U);
+  EXPECT_EQ(report.repair().missing_fragments(), 0U);
+  EXPECT_EQ(report.repair().audited_epoch(), map().epoch);
+  EXPECT_EQ(missing(), 0U);
+  EXPECT_EQ(cluster.storage.fragments(DriveId(1)).at(first.first).bytes, first.second.bytes);
+  verify();
+}
+
+TEST_F(RebuilderTest, RowsThatCannotBeRestoredAreCountedAndBlockTheMove) {
+  put(100);
+  cluster.close_packs();
+  for (const std::uint32_t drive : {1U, 2U, 3U, 4U, 5U, 6U}) cluster.storage.wipe(DriveId(drive));
+  set_state(2, DriveState::kOut);
+  const std::size_t planned = moves();
+  const proto::TaskReport report = pass();
+  EXPECT_GT(planned, 0U);
+  EXPECT_GT(moves(), 0U);
+  EXPECT_NE(report.last_error().find("cannot be restored"), std::string::npos)
+      << report.last_error();
+}
+
+}  // namespace
+}  // namespace shoal::client
