@@ -347,20 +347,6 @@ TEST(PackWriterTest, WhenAllAreFullTheErrorIsNoSpace) {
   EXPECT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
 }
 
-TEST(PackWriterTest, FullDrivesThatTookAnotherWriteMeanwhileStillMeanNoSpace) {
-  DataPathCluster cluster(make_cluster_map(6, {kCode}, 1));
-  for (std::uint32_t d = 0; d < 6; ++d) cluster.storage.faults(DriveId(d)).full = true;
-  std::function<void()> others_succeed = [&] {
-    for (std::uint32_t d = 0; d < 6; ++d)
-      cluster.router.note_success(DriveId(d), IoKind::kWrite, kPiece, microseconds(0));
-    cluster.executor.schedule_at(cluster.clock.now() + microseconds(50), others_succeed);
-  };
-  cluster.executor.post(others_succeed);
-  const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
-  others_succeed = [] {};
-  EXPECT_EQ(extent.status().code(), StatusCode::kNoSpace) << extent.status().to_string();
-}
-
 TEST(PackWriterTest, AMetadataFailureIsHandedOn) {
   DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
   cluster.metadata.fail_with = UnavailableError("metad is away");

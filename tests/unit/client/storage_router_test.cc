@@ -119,6 +119,9 @@ TEST_F(RouterTest, AFullDriveIsAvoidedForWritingOnly) {
   EXPECT_FALSE(router.penalised(DriveId(3), IoKind::kWrite));
   EXPECT_EQ(router.bad_for_writing(), std::vector<DriveId>{DriveId(3)});
   router.note_success(DriveId(3), IoKind::kWrite, 10, microseconds(5));
+  EXPECT_TRUE(router.full(DriveId(3))) << "what was sent before it said so proves nothing";
+  clock.advance(milliseconds(1));
+  router.note_success(DriveId(3), IoKind::kWrite, 10, microseconds(5));
   EXPECT_TRUE(router.good_for_writing(DriveId(3)));
 }
 
