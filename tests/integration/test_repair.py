@@ -63,11 +63,15 @@ class PoolCase(unittest.TestCase):
         paths = drive_paths(self.cluster)
         for drive in drives:
             self.lose(paths[drive])
-        wait_until(lambda: sum(d["state"].startswith("failed") for d in self.cluster.status()["drives"]) >= len(drives),
-                   "the drives being missed")
+
+        def failed():
+            return {d["id"] for d in self.cluster.status()["drives"] if d["state"].startswith("failed")}
+
+        wait_until(lambda: set(drives) <= failed(), "the drives being missed")
         self.verify()
         for drive in drives:
             os.rename(paths[drive] + ".away", paths[drive])
+        wait_until(lambda: not set(drives) & failed(), "the drives being back")
 
 
 class RepairTest(PoolCase):
