@@ -44,7 +44,7 @@ Result<std::vector<storaged::DriveConfig>> drive_configs(const ClusterConfig& co
     one.options.identity = {config.cluster_uuid, drive.uuid, drive.id};
     one.options.max_bytes = capacities[drives.size()];
     one.options.scrub_bytes_per_second = options.scrub_bytes_per_second;
-    one.options.format_if_empty = !config.made || drive.fresh;
+    one.options.format_if_empty = !options.maintenance && (!config.made || drive.fresh);
     drives.push_back(std::move(one));
   }
   return drives;
@@ -61,7 +61,7 @@ Result<std::unique_ptr<AllInOne>> AllInOne::start(const ClusterDirectory& direct
   cluster->data_path_ = directory.path();
   cluster->options_ = options;
   Status started = cluster->start_store(directory, config);
-  if (started.ok()) started = cluster->start_worker(options);
+  if (started.ok() && !options.maintenance) started = cluster->start_worker(options);
   if (started.ok() && !options.s3_address.empty()) started = cluster->start_s3(directory, options);
   if (started.ok() && !options.mount_point.empty()) started = cluster->mount(options.mount_point);
   if (started.ok()) return cluster;
@@ -92,24 +92,26 @@ Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterCon
     return metadata.status().with_context("metadata in " + directory.metad_path());
   metadata_ = std::move(*metadata);
   metadata_api_ = std::make_unique<rpc::InProcessMetadata>(*metadata_, *store_loop_);
+  collector_ = std::make_unique<metad::Collector>(
+      *metadata_, [this](const DriveInfo&) { return storage_.get(); });
+  if (!options_.maintenance || options_.collect) store_loop_->post([this] { collector_->start(); });
+  return options_.maintenance ? OkStatus() : start_membership(config);
+}
+
+Status AllInOne::start_membership(const ClusterConfig& config) {
   std::vector<DriveInfo> infos;
   for (const ClusterDrive& drive : config.drives)
     infos.push_back({drive.id, NodeId(1), drive.uuid, "", "local", "local", DriveState::kUp});
   RETURN_IF_ERROR(
       sync_wait(*store_loop_, metad::update_cluster_map(metadata_.get(), config.cluster_uuid,
                                                         config.code, std::move(infos))));
-  collector_ = std::make_unique<metad::Collector>(
-      *metadata_, [this](const DriveInfo&) { return storage_.get(); });
   const auto duration = [](double seconds) {
     return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
   };
   monitor_ = std::make_unique<metad::Monitor>(
       *metadata_, [this](const DriveInfo&) { return storage_.get(); },
       metad::MonitorOptions{duration(options_.down_after), duration(options_.out_after)});
-  store_loop_->post([this] {
-    collector_->start();
-    monitor_->start();
-  });
+  store_loop_->post([this] { monitor_->start(); });
   return OkStatus();
 }
 

@@ -47,6 +47,7 @@ class AllInOne final : public Cluster {
  private:
   AllInOne() = default;
   Status start_store(const ClusterDirectory& directory, const ClusterConfig& config);
+  Status start_membership(const ClusterConfig& config);
   Status start_s3(const ClusterDirectory& directory, const ClusterOptions& options);
   Status start_worker(const ClusterOptions& options);
 

@@ -38,6 +38,10 @@ struct ClusterOptions {
   std::uint64_t repack_bytes_per_second = 0;   // 0: no repack
   std::uint64_t rebuild_bytes_per_second = 0;  // 0: no repair
   std::uint64_t scrub_bytes_per_second = 0;    // of each drive; 0: only when asked
+  // For a program that looks after a stopped cluster: no worker, no monitor, and the metadata learns
+  // of no drives. metad collects what is dead only if told so.
+  bool maintenance = false;
+  bool collect = false;
 };
 
 class Cluster {

@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
   const std::map<std::string, std::function<int(const Arguments&)>> commands{
       {"up", command_up},       {"down", command_down},     {"status", command_status},
       {"mount", command_mount}, {"umount", command_umount}, {"metad", command_metad},
-      {"bench", command_bench}};
+      {"fsck", command_fsck},   {"bench", command_bench}};
   if (argc < 2) {
     std::fputs(usage().c_str(), stderr);
     return kExitUsage;

@@ -45,7 +45,8 @@ Task<bool> list_column(const SurveySource* source, const DamageMap* damage, Pack
       ++audit->listed;
       AuditedRow* row = find_row(audit, fragment.key.row);
       if (row == nullptr) {
-        ++audit->unreferenced;
+        audit->unreferenced_rows.insert(fragment.key.row);
+        audit->unreferenced_bytes += fragment.stored_bytes;
         continue;
       }
       learn_shape(fragment.shape, audit->group, row);

@@ -7,6 +7,7 @@
 #include <absl/container/flat_hash_set.h>
 
 #include <cstdint>
+#include <set>
 #include <vector>
 
 #include "client/background/pack_survey.h"
@@ -54,7 +55,9 @@ struct PackAudit {
   std::uint32_t absent = 0;      // bit c: of these, drives that are down or out by the map
   std::uint32_t silent_targets = 0;  // bit c: nor the one it moves to
   std::uint64_t listed = 0;          // fragments, of all rows
-  std::uint64_t unreferenced = 0;    // of rows that nothing refers to
+  // Rows that nothing refers to, and what they take on all drives.
+  std::set<std::uint32_t> unreferenced_rows;
+  std::uint64_t unreferenced_bytes = 0;
   // Whether a drive that should have answered did not.
   bool unexpected() const { return (silent & ~absent) != 0; }
   // Fragments of `row` that no drive has where they belong, of drives that answered.

@@ -256,6 +256,7 @@ Task<Result<proto::QueryReply>> MetadataServer::query(proto::Query query, Monoto
   }
   if (query.has_dump_metadata())
     co_return co_await answer_dump(std::string(query.dump_metadata().path()));
+  if (query.has_check_metadata()) co_return co_await answer_check();
   proto::QueryReply reply;
   if (query.has_report_worker()) {
     if (query.session() == 0) {
@@ -344,13 +345,45 @@ Task<Result<proto::QueryReply>> MetadataServer::answer_dump(std::string path) {
   auto file = co_await run_blocking(pool_, [&path] { return DumpFile::make(path); });
   Status status = file.status();
   if (file.ok()) {
-    ++dumps_running_;
+    ++copies_running_;
     const auto dumped = co_await dump(file->fd(), path);
-    if (--dumps_running_ == 0) dumps_ended_.notify_all();
+    if (--copies_running_ == 0) copies_ended_.notify_all();
     if (!dumped.ok()) file->discard();
     status = dumped.status();
     if (dumped.ok()) reply.mutable_dump()->set_records(*dumped);
   }
+  wire::status_to_proto(status, reply.mutable_status());
+  co_return reply;
+}
+
+// The damage is part of the reply; the status is why there is none.
+Task<Status> MetadataServer::check_records(proto::CheckMetadataReply* reply) {
+  const auto guard = co_await checkpoint_mutex_.lock();
+  CO_RETURN_IF_ERROR(co_await take_checkpoint());
+  const std::uint64_t position = checkpoint_position_;
+  std::uint64_t records = 0;
+  const Status damage = co_await run_blocking(pool_, [&]() -> Status {
+    const std::unique_ptr<StateMachine> second = make_state_machine();
+    second->begin_load();
+    RETURN_IF_ERROR(store_->load(1, [&](std::string_view key, std::string_view value) {
+      ++records;
+      return second->load_record(key, value);
+    }));
+    return second->finish_load(position);
+  });
+  if (!damage.ok() && damage.code() != StatusCode::kCorruption) co_return damage;
+  reply->set_records(records);
+  reply->set_position(position);
+  reply->set_damage(damage.message());
+  co_return OkStatus();
+}
+
+Task<Result<proto::QueryReply>> MetadataServer::answer_check() {
+  proto::QueryReply reply;
+  ++copies_running_;
+  const Status status = co_await check_records(reply.mutable_check());
+  if (--copies_running_ == 0) copies_ended_.notify_all();
+  machine_->fill_kept_unknown(reply.mutable_check());
   wire::status_to_proto(status, reply.mutable_status());
   co_return reply;
 }
@@ -411,7 +444,7 @@ Task<Status> MetadataServer::close() {
   wake_watcher_.notify_all();
   wake_reaper_.notify_all();
   co_await background_.join();
-  while (dumps_running_ > 0) co_await dumps_ended_.wait();
+  while (copies_running_ > 0) co_await copies_ended_.wait();
   if (!failed_.ok()) co_return failed_;
   co_return co_await checkpoint();
 }

@@ -84,6 +84,8 @@ class MetadataServer final : public MetadataApi {
   Task<std::uint64_t> collect_changes(CheckpointChanges* changes);
   Task<void> note_again(const CheckpointChanges* changes);
   Task<Result<proto::QueryReply>> answer_dump(std::string path);
+  Task<Result<proto::QueryReply>> answer_check();
+  Task<Status> check_records(proto::CheckMetadataReply* reply);
   Task<Status> take_checkpoint();  // with checkpoint_mutex_ held
   bool checkpoint_is_due() const;
   static Status load(MetadataServer* server);
@@ -115,8 +117,8 @@ class MetadataServer final : public MetadataApi {
   bool checkpoint_due_ = false;
   std::uint64_t checkpoint_position_ = 0;
   std::uint64_t checkpoint_ns_ = 0;
-  std::uint64_t dumps_running_ = 0;
-  Signal dumps_ended_;
+  std::uint64_t copies_running_ = 0;
+  Signal copies_ended_;
   Status checkpoint_failure_;  // of the last one; OK after one that was taken
   std::uint64_t checkpoint_retry_bytes_ = 0;
   std::uint64_t command_count_ = 0;

@@ -31,6 +31,7 @@ class Machine final : public StateMachine {
     return OkStatus();
   }
   bool keeps_unknown(PackId pack) const override;
+  void fill_kept_unknown(proto::CheckMetadataReply* reply) const override;
   const ClusterMap& cluster_map() const override { return state_.cluster_map; }
   std::vector<SessionId> sessions() const override;
   void fill_status(proto::MetadataStatus* status) const override;
@@ -243,6 +244,14 @@ bool Machine::keeps_unknown(PackId pack) const {
   return std::any_of(kept.begin(), kept.end(), [sequence](const State::SequenceRange& range) {
     return sequence >= range.first && sequence < range.end;
   });
+}
+
+void Machine::fill_kept_unknown(proto::CheckMetadataReply* reply) const {
+  for (const State::SequenceRange& range : state_.globals.kept_unknown) {
+    proto::SequenceRange* kept = reply->add_kept_unknown();
+    kept->set_first(range.first);
+    kept->set_end(range.end);
+  }
 }
 
 bool Machine::drain_changes(std::size_t budget, const ChangeSink& sink) {

@@ -75,6 +75,7 @@ class StateMachine {
   // Whether a pack that the state does not know may hold what is newer than a dump that was loaded:
   // it is not to be deleted.
   virtual bool keeps_unknown(PackId pack) const = 0;
+  virtual void fill_kept_unknown(proto::CheckMetadataReply* reply) const = 0;
 
   virtual const ClusterMap& cluster_map() const = 0;
   // Sessions that own anything, for the lease timer of the leader.

@@ -5,6 +5,7 @@ a failure: processes by pid, the mount by path, the temporary directory.
 """
 
 import configparser
+import glob
 import json
 import os
 import shutil
@@ -60,6 +61,23 @@ class ObjectsCase(unittest.TestCase):
     def verify(self):
         for key, body in self.expected.items():
             self.assertEqual(self.s3.get_object(Bucket="bkt", Key=key)["Body"].read(), body, key)
+
+    def flip(self, *keys):
+        """Changes a byte of each of these objects of self.cluster, on the drive that holds it."""
+        for key in keys:
+            needle = self.expected[key][:512]
+            for path in glob.glob(os.path.join(self.cluster.data, "drives", "*", "segment-*")):
+                with open(path, "r+b") as file:
+                    at = file.read().find(needle)
+                    if at < 0:
+                        continue
+                    file.seek(at + 7)
+                    file.write(bytes([needle[7] ^ 1]))
+                    file.flush()
+                    os.fsync(file.fileno())
+                    break
+            else:
+                self.fail(f"{key} is on no drive")
 
 
 class Cluster:

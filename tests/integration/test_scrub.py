@@ -1,8 +1,6 @@
 """Scrub on a whole cluster: what is damaged is found and shown, and put right where repair runs."""
 
-import glob
 import json
-import os
 import subprocess
 import unittest
 
@@ -32,23 +30,6 @@ class ScrubTest(ObjectsCase):
 
     def damaged(self):
         return sum(drive["damaged_fragments"] for drive in self.drives())
-
-    def flip(self, *keys):
-        """Changes a byte of each of these objects, on the drive that holds it."""
-        for key in keys:
-            needle = self.expected[key][:512]
-            for path in glob.glob(os.path.join(self.cluster.data, "drives", "*", "segment-*")):
-                with open(path, "r+b") as file:
-                    at = file.read().find(needle)
-                    if at < 0:
-                        continue
-                    file.seek(at + 7)
-                    file.write(bytes([needle[7] ^ 1]))
-                    file.flush()
-                    os.fsync(file.fileno())
-                    break
-            else:
-                self.fail(f"{key} is on no drive")
 
     def test_damage_is_found_shown_and_makes_the_command_fail(self):
         self.start("--rebuild-rate", "0", "--repack-rate", "0")

@@ -16,6 +16,8 @@ constexpr std::chrono::seconds kDeadline{30};
 const std::vector<AdminCommand>& admin_commands() {
   static const std::vector<AdminCommand> commands{
       {"drive", "the drives of the cluster and their placement", run_drive},
+      {"fsck", "the metadata against the drives, in both directions; also of a stopped cluster",
+       run_fsck},
       {"metad", "back-ups of the metadata: dump, and load into a stopped cluster", run_metad},
       {"repair", "what is missing, and what is being restored", run_repair},
       {"scrub", "verifying what the drives hold", run_scrub},

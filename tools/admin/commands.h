@@ -6,6 +6,7 @@
 namespace shoal::tools {
 
 Task<int> run_drive(AdminCluster* cluster, std::vector<std::string> words, AdminOutput* output);
+Task<int> run_fsck(AdminCluster* cluster, std::vector<std::string> words, AdminOutput* output);
 Task<int> run_metad(AdminCluster* cluster, std::vector<std::string> words, AdminOutput* output);
 Task<int> run_repair(AdminCluster* cluster, std::vector<std::string> words, AdminOutput* output);
 Task<int> run_scrub(AdminCluster* cluster, std::vector<std::string> words, AdminOutput* output);

@@ -3,49 +3,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 
 #include "client/remote_cluster.h"
 #include "tools/admin/admin.h"
 #include "tools/cluster_directory.h"
-#include "tools/commands/commands.h"
+#include "tools/commands/terminal.h"
 #include "tools/control_socket.h"
 
 namespace shoal::tools {
 namespace {
-
-class TerminalOutput final : public AdminOutput {
- public:
-  void out(const std::string& text) override { print(text, stdout); }
-  void err(const std::string& text) override { print(text, stderr); }
-  bool cancelled() const override { return false; }
-
- private:
-  static void print(const std::string& text, std::FILE* file) {
-    std::fwrite(text.data(), 1, text.size(), file);
-    std::fflush(file);
-  }
-};
-
-// Takes `--name VALUE` or `--name=VALUE` out of the words.
-std::string take_flag(Arguments* words, const std::string& name) {
-  std::string value;
-  for (std::size_t i = 0; i < words->size();) {
-    const std::string& word = (*words)[i];
-    const auto at = words->begin() + static_cast<std::ptrdiff_t>(i);
-    if (word == name && i + 1 < words->size()) {
-      value = (*words)[i + 1];
-      words->erase(at, at + 2);
-    } else if (word.starts_with(name + "=")) {
-      value = word.substr(name.size() + 1);
-      words->erase(at);
-    } else {
-      ++i;
-    }
-  }
-  return value;
-}
 
 Result<int> run_remote(const AdminCommand& command, const std::string& metad,
                        const Arguments& words, AdminOutput* output) {

@@ -230,9 +230,11 @@ int bench_front(const Arguments& arguments) {
 
 int command_bench(const Arguments& arguments) {
   using Kind = int (*)(const Arguments&);
-  const std::map<std::string, Kind> kinds{
-      {"s3", bench_s3}, {"front", bench_front}, {"data", bench_data}, {"meta", bench_meta},
-      {"metad", bench_metad}};
+  const std::map<std::string, Kind> kinds{{"s3", bench_s3},
+                                          {"front", bench_front},
+                                          {"data", bench_data},
+                                          {"meta", bench_meta},
+                                          {"metad", bench_metad}};
   if (arguments.empty() || arguments[0] == "--help") {
     std::printf(
         "Usage: shoal bench KIND [--flag VALUE]...\n\n"

@@ -69,7 +69,8 @@ int command_status(const Arguments& arguments) {
   if (!directory.ok()) return fail(directory.status());
   auto running = directory->running();
   if (!running.ok()) return fail(running.status());
-  auto text = ask_control_socket(directory->run_path() + "/control", {"status", json ? "json" : "text"});
+  auto text =
+      ask_control_socket(directory->run_path() + "/control", {"status", json ? "json" : "text"});
   if (!text.ok()) return fail(text.status());
   std::printf("%s%s", text->c_str(), json ? "\n" : "");
   return kExitOk;

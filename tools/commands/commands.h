@@ -16,6 +16,7 @@ int command_down(const Arguments& arguments);
 int command_status(const Arguments& arguments);
 int command_mount(const Arguments& arguments);
 int command_umount(const Arguments& arguments);
+int command_fsck(const Arguments& arguments);
 int command_metad(const Arguments& arguments);
 int command_bench(const Arguments& arguments);
 // One of tools/admin.
