@@ -24,6 +24,7 @@ struct ReadPlan {
   std::uint32_t start = 0;  // bytes from the start of the column
   std::uint32_t length = 0;
   bool whole = false;  // the extent's CRC covers exactly this range
+  bool any_drive = false;  // also those that are down or out by the map
   MonotonicTime deadline{};
 };
 
@@ -85,7 +86,8 @@ class Reader final : public ExtentReader, public FetchObserver {
 
  private:
   Task<Result<ReadPlan>> plan(Extent extent, std::uint32_t offset, std::uint32_t length);
-  Task<Result<Buffer>> read_planned(ReadPlan plan);
+  Task<Result<Buffer>> read_planned(const ReadPlan* planned);
+  bool may_ask(const ReadPlan& plan, DriveId drive) const;
 
   // Starting one fetch; `verify` is the drive's page check.
   void start_fetch(const ReadPlan& plan, const ReadStatePtr& state, Fetch& fetch, bool verify);
@@ -141,7 +143,19 @@ Task<Result<Buffer>> Reader::read(Extent extent, std::uint32_t offset, std::uint
   hedge_tokens_ = std::min(hedge_tokens_ + 1, limits_.hedge_burst);
   if (!bytes_->try_acquire(length)) co_await bytes_->acquire(length);
   const SemaphoreHold hold(bytes_, length);
-  co_return co_await read_planned(std::move(*planned));
+  Result<Buffer> bytes = co_await read_planned(&*planned);
+  // The map may be wrong about drives that are down: before the read fails they are asked.
+  const bool again = bytes.status().code() == StatusCode::kUnavailable &&
+                     executor_.now() < planned->deadline &&
+                     std::any_of(planned->group.drives.begin(), planned->group.drives.end(),
+                                 [&](DriveId drive) { return !router_.view().readable(drive); });
+  if (!again) co_return bytes;
+  planned->any_drive = true;
+  co_return co_await read_planned(&*planned);
+}
+
+bool Reader::may_ask(const ReadPlan& plan, DriveId drive) const {
+  return plan.any_drive || router_.view().readable(drive);
 }
 
 Task<Result<ReadPlan>> Reader::plan(Extent extent, std::uint32_t offset, std::uint32_t length) {
@@ -174,14 +188,15 @@ Task<Result<ReadPlan>> Reader::plan(Extent extent, std::uint32_t offset, std::ui
   co_return plan;
 }
 
-Task<Result<Buffer>> Reader::read_planned(ReadPlan plan) {
+Task<Result<Buffer>> Reader::read_planned(const ReadPlan* planned) {
+  const ReadPlan& plan = *planned;
   auto state = std::make_shared<ReadState>();
   state->observer = self_;
   Fetch& direct = state->direct;
   direct.column = plan.extent.column;
   direct.drive = plan.group.drives[plan.extent.column];
   direct.length = plan.length;
-  if (router_.view().readable(direct.drive)) {
+  if (may_ask(plan, direct.drive)) {
     start_fetch(plan, state, direct, !plan.whole);
   } else {
     direct.state = Fetch::State::kFailed;
@@ -207,7 +222,7 @@ Task<Result<Buffer>> Reader::read_planned(ReadPlan plan) {
   } else {
     ++counters_.hedged_reads;
   }
-  co_return co_await decode(std::move(plan), state);
+  co_return co_await decode(plan, state);
 }
 
 void Reader::start_fetch(const ReadPlan& plan, const ReadStatePtr& state, Fetch& fetch,
@@ -322,7 +337,7 @@ Task<Result<RowShape>> Reader::row_shape(ReadPlan plan, ReadStatePtr state) {
     if (state->direct.state == Fetch::State::kDone) break;
     const DriveId drive = plan.group.drives[column];
     Status status;
-    if (!router_.view().readable(drive)) {
+    if (!may_ask(plan, drive)) {
       status = UnavailableError("it is not up");
     } else if (const Result<StorageApi*> storage = router_.storage(drive); !storage.ok()) {
       status = storage.status();
@@ -368,7 +383,7 @@ std::uint32_t Reader::choose_columns(const ReadPlan& plan, const RowShape& shape
     fetch.column = static_cast<std::uint8_t>(c);
     fetch.drive = plan.group.drives[c];
     fetch.length = std::min(plan.length, height - plan.start);
-    if (!router_.view().readable(fetch.drive)) {
+    if (!may_ask(plan, fetch.drive)) {
       fetch.state = Fetch::State::kFailed;
       fetch.error = UnavailableError("it is not up");
     }

@@ -4,6 +4,7 @@ Each worker owns its keys, so the truth about a key is known: the last answered 
 sent and not answered (they may or may not have happened).
 """
 
+import collections
 import hashlib
 import os
 import random
@@ -64,6 +65,7 @@ class Worker(threading.Thread):
         self.stopping = threading.Event()
         self.answered = 0
         self.failed = 0
+        self.errors = collections.Counter()
 
     def run(self):
         while not self.stopping.is_set():
@@ -76,8 +78,9 @@ class Worker(threading.Thread):
                     self.delete(key)
                 else:
                     self.write(key, data)
-            except Exception:  # whatever the door says when its server is gone
+            except Exception as error:  # whatever the door says when its server is gone
                 self.failed += 1
+                self.errors[f"{type(error).__name__}: {error}"] += 1
                 self.stopping.wait(0.02)
                 continue
             self.ledger.answered(key, data)

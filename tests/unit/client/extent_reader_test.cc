@@ -103,6 +103,18 @@ TEST_F(ExtentReaderTest, DrivesThatTheMapShowsDownAreNotAsked) {
   EXPECT_LT(cluster.clock.now() - start, milliseconds(5));
 }
 
+TEST_F(ExtentReaderTest, WhenNothingElseIsLeftDrivesThatTheMapShowsDownAreAskedAllTheSame) {
+  store({4096, 4096, 4096, 4096});
+  for (std::uint32_t d = 0; d < 6; ++d)
+    cluster.metadata.set_drive_state(DriveId(d), DriveState::kDown);
+  expect_readable();
+  // Three of them are down indeed, which is one too many.
+  for (std::uint32_t d = 0; d < 3; ++d)
+    cluster.storage.faults(DriveId(d)).read_error = IoErrorError("broken");
+  const auto bytes = cluster.read(extents[0]);
+  EXPECT_EQ(bytes.ok(), cluster.drive_of(extents[0]).value() >= 3) << bytes.status().to_string();
+}
+
 TEST_F(ExtentReaderTest, ALoneObjectIsRestoredFromOneParityRange) {
   store({4096});
   faults_of(0).read_error = IoErrorError("broken");
