@@ -327,8 +327,10 @@ Task<void> Rebuilder::restore_one(RestoreJob job, Outcome* outcome, AsyncSemapho
 // is time, sooner when the last audit left something undone.
 bool Rebuilder::audit_due(const Work& work) const {
   if (audited_epoch_ != work.map->epoch || audited_damage_ != work.damage.count()) return true;
-  const Duration pause =
-      audited_whole_ ? options_.limits.audit_interval : options_.limits.retry_interval;
+  // Soon at first: what failed was perhaps only busy.
+  const Duration retry = std::min(options_.limits.retry_interval,
+                                  options_.limits.interval * (1 << std::min(retries_, 10)));
+  const Duration pause = audited_whole_ ? options_.limits.audit_interval : retry;
   return options_.executor.now() - audited_at_ > pause;
 }
 
@@ -356,6 +358,7 @@ Task<Status> Rebuilder::audit_all(Work* work) {
   repair->set_missing_fragments(all.missing - all.restored);
   repair->set_lost_rows(all.lost_rows);
   audited_whole_ = all.missing == all.restored && all.complete;
+  retries_ = audited_whole_ ? 0 : retries_ + 1;
   audited_epoch_ = work->map->epoch;
   audited_damage_ = work->damage.count();
   audited_at_ = options_.executor.now();

@@ -78,6 +78,7 @@ class Rebuilder final : public BackgroundTask {
   std::uint64_t audited_epoch_ = 0;  // of the map
   std::uint64_t audited_damage_ = 0;
   bool audited_whole_ = false;
+  int retries_ = 0;  // audits in a row that left something undone
   MonotonicTime audited_at_{};
   std::uint64_t counted_epoch_ = 0;  // of the map, when exposed rows were counted
   MonotonicTime counted_at_{};

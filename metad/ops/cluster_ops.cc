@@ -27,7 +27,7 @@ DriveInfo* find_drive(ClusterMap* map, std::uint32_t id) {
   return const_cast<DriveInfo*>(map->drive(DriveId(id)));
 }
 
-Status set_state(ClusterMap* map, const proto::SetDriveState& op) {
+Status set_state(ClusterMap* map, const proto::SetDriveState& op, const HasPacks& has_packs) {
   DriveInfo* drive = find_drive(map, op.drive());
   if (drive == nullptr)
     return NotFoundError("drive " + std::to_string(op.drive()) + " is not in the cluster map");
@@ -45,6 +45,8 @@ Status set_state(ClusterMap* map, const proto::SetDriveState& op) {
     for (PlacementGroup& group : map->groups)
       std::erase_if(group.moves,
                     [&](const auto& move) { return group.drives[move.column] == drive->id; });
+    plan_repairs(map, has_packs);  // first: it may be what stranded columns wait for
+    plan_balance(map, has_packs);
   }
   return OkStatus();
 }
@@ -127,7 +129,9 @@ Status change_cluster(State& state, const proto::ChangeCluster& op, proto::Clust
   const HasPacks has_packs = pack_finder(state);
   Status done;
   switch (op.change_case()) {
-    case proto::ChangeCluster::kSetDriveState: done = set_state(&map, op.set_drive_state()); break;
+    case proto::ChangeCluster::kSetDriveState:
+      done = set_state(&map, op.set_drive_state(), has_packs);
+      break;
     case proto::ChangeCluster::kAddDrive:
       done = add_drive(&map, op.add_drive(), has_packs, reply);
       break;

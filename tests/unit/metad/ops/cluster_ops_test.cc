@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "metad/cluster/membership.h"
 #include "metad/state/state_machine.h"
 #include "proto/wire/convert.h"
@@ -50,6 +52,25 @@ class ClusterOpsTest : public testing::Test {
     change->set_to(move.to.value());
     change->set_last_pack(last_pack);
     return run(std::move(command));
+  }
+  // Also those that follow from them.
+  void finish_all_moves() {
+    while (true) {
+      const ClusterMap now = map();
+      bool any = false;
+      for (const PlacementGroup& group : now.groups) {
+        for (const ColumnMove& move : group.moves) {
+          ASSERT_EQ(finish(group, move), StatusCode::kOk);
+          any = true;
+        }
+      }
+      if (!any) break;
+    }
+  }
+  std::size_t columns_of(std::uint32_t drive) {
+    return static_cast<std::size_t>(
+        std::count_if(map().groups.begin(), map().groups.end(),
+                      [&](const PlacementGroup& group) { return group.holds(DriveId(drive)); }));
   }
   StatusCode forget(std::uint32_t drive) {
     proto::Command command;
@@ -156,17 +177,7 @@ TEST_F(ClusterOpsTest, ADriveIsForgottenOnlyWhenNothingNeedsIt) {
   ASSERT_EQ(set_state(1, DriveState::kOut), StatusCode::kOk);
   EXPECT_EQ(forget(1), StatusCode::kBusy);  // its columns are not restored yet
   close_packs();
-  while (true) {
-    const ClusterMap now = map();
-    bool any = false;
-    for (const PlacementGroup& group : now.groups) {
-      for (const ColumnMove& move : group.moves) {
-        ASSERT_EQ(finish(group, move), StatusCode::kOk);
-        any = true;
-      }
-    }
-    if (!any) break;
-  }
+  finish_all_moves();
   ASSERT_EQ(forget(1), StatusCode::kOk);
   EXPECT_EQ(map().drive(DriveId(1)), nullptr);
   proto::Command again;
@@ -184,6 +195,18 @@ TEST_F(ClusterOpsTest, DrainingThatIsCalledOffMovesNothing) {
   ASSERT_EQ(set_state(2, DriveState::kDraining), StatusCode::kOk);
   ASSERT_EQ(set_state(2, DriveState::kUp), StatusCode::kOk);
   EXPECT_EQ(reply_.cluster().moves(), 0U);
+}
+
+TEST_F(ClusterOpsTest, ADriveThatWasNotLostAfterAllGetsItsShareAgain) {
+  ASSERT_EQ(lease(16), StatusCode::kOk);
+  ASSERT_EQ(set_state(1, DriveState::kOut), StatusCode::kOk);
+  close_packs();
+  finish_all_moves();
+  const std::size_t before = columns_of(1);
+  ASSERT_EQ(set_state(1, DriveState::kUp), StatusCode::kOk);
+  EXPECT_GT(reply_.cluster().moves(), 0U);
+  finish_all_moves();
+  EXPECT_GT(columns_of(1), before);
 }
 
 TEST_F(ClusterOpsTest, OnlyADriveInServiceGoesDown) {
