@@ -37,6 +37,8 @@ struct RebuildLimits {
   std::uint64_t bytes_per_second = 128 << 20;
   // Restored side by side; each holds k columns in memory.
   std::size_t fragments_at_once = 32;
+  // Columns moved side by side.
+  std::size_t moves_at_once = 8;
   // How often the cluster map and the drives are looked at.
   Duration interval = std::chrono::seconds(2);
   // All packs are compared with the drives so often, also when nothing has happened.

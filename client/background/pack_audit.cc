@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/async/sync.h"
+
 namespace shoal::client {
 namespace {
 
@@ -61,6 +63,24 @@ Task<bool> list_column(const SurveySource* source, const DamageMap* damage, Pack
   }
 }
 
+Task<void> list_present(const SurveySource* source, const DamageMap* damage, PackAudit* audit,
+                        std::uint8_t column) {
+  const DriveId id = audit->group.drives[column];
+  const bool answered =
+      co_await list_column(source, damage, audit, id, column, &AuditedRow::present);
+  if (answered) co_return;
+  audit->silent |= std::uint32_t{1} << column;
+  const DriveInfo* drive = source->map->drive(id);
+  if (drive == nullptr || is_absent(*drive)) audit->absent |= std::uint32_t{1} << column;
+}
+
+Task<void> list_target(const SurveySource* source, const DamageMap* damage, PackAudit* audit,
+                       const ColumnMove* move) {
+  const bool answered =
+      co_await list_column(source, damage, audit, move->to, move->column, &AuditedRow::at_target);
+  if (!answered) audit->silent_targets |= std::uint32_t{1} << move->column;
+}
+
 }  // namespace
 
 Task<DamageMap> collect_damage(const SurveySource* source) {
@@ -96,20 +116,13 @@ Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* 
     row.row = static_cast<std::uint32_t>(i);
     audit.rows.push_back(row);
   }
-  for (std::size_t c = 0; c < audit.group.drives.size(); ++c) {
-    const bool answered = co_await list_column(source, damage, &audit, audit.group.drives[c],
-                                               static_cast<std::uint8_t>(c), &AuditedRow::present);
-    if (answered) continue;
-    audit.silent |= std::uint32_t{1} << c;
-    const DriveInfo* drive = source->map->drive(audit.group.drives[c]);
-    if (drive == nullptr || is_absent(*drive)) audit.absent |= std::uint32_t{1} << c;
-  }
-  const std::vector<ColumnMove> moves = audit.group.moves;
-  for (const ColumnMove& move : moves) {
-    const bool answered =
-        co_await list_column(source, damage, &audit, move.to, move.column, &AuditedRow::at_target);
-    if (!answered) audit.silent_targets |= std::uint32_t{1} << move.column;
-  }
+  // All drives side by side.
+  TaskScope lists;
+  for (std::uint8_t c = 0; c < audit.group.drives.size(); ++c)
+    lists.spawn(list_present(source, damage, &audit, c));
+  for (const ColumnMove& move : audit.group.moves)
+    lists.spawn(list_target(source, damage, &audit, &move));
+  co_await lists.join();
   co_return audit;
 }
 

@@ -41,7 +41,9 @@ void Rebuilder::Outcome::add(const Outcome& other) {
 }
 
 Rebuilder::Rebuilder(RebuilderOptions options)
-    : options_(options), restorer_(options.router, options.executor) {
+    : options_(options),
+      restorer_(options.router, options.executor),
+      restores_(options.limits.fragments_at_once) {
   report_.set_task("repair");
   report_.set_state("starting");
   report_.set_limit_bytes_per_second(options_.limits.bytes_per_second);
@@ -113,13 +115,14 @@ Task<Duration> Rebuilder::pass(WorkControl* control) {
     status = co_await count_exposed(&work);
   const std::vector<Move> all = moves(*work.map);
   const std::uint64_t finished_before = finished_moves_;
-  for (const Move& move : all) {
-    if (control->stopping()) co_return options_.limits.interval;
-    report_.set_state("moving what placement group " + move.group.to_string() +
-                      " holds in column " + std::to_string(move.move.column) + " to drive " +
-                      move.move.to.to_string());
-    const Status moved = co_await run_move(&work, move);
+  for (auto wave = all.begin(); wave != all.end();) {
+    const auto end = std::find_if(
+        wave, all.end(), [&](const Move& move) { return move.unreadable != wave->unreadable; });
+    std::vector<Move> moving(wave, end);
+    const Status moved = co_await run_wave(&work, std::move(moving));
     if (!moved.ok() && status.ok()) status = moved;
+    if (control->stopping()) co_return options_.limits.interval;
+    wave = end;
   }
   if (!all.empty()) report_.set_passes(report_.passes() + 1);
   if (all.empty() && audit_due(work)) {
@@ -169,12 +172,36 @@ Task<Status> Rebuilder::count_exposed(const Work* work) {
   co_return OkStatus();
 }
 
+// Moves of equal urgency, some at a time. Returns the first error.
+Task<Status> Rebuilder::run_wave(Work* work, std::vector<Move> moving) {
+  report_.set_state("moving " + std::to_string(moving.size()) +
+                    " columns of placement groups that miss " +
+                    std::to_string(moving.front().unreadable) + " of their drives");
+  Status first;
+  AsyncSemaphore slots(options_.limits.moves_at_once);
+  TaskScope scope;
+  for (const Move& move : moving) {
+    co_await slots.acquire();
+    if (work->control->stopping()) break;
+    scope.spawn(run_one(work, move, &slots, &first));
+  }
+  co_await scope.join();
+  co_return first;
+}
+
+Task<void> Rebuilder::run_one(Work* work, Move move, AsyncSemaphore* slots, Status* first) {
+  const Status moved = co_await run_move(work, move);
+  slots->release();
+  if (!moved.ok() && first->ok()) *first = moved;
+}
+
 // Errors: what keeps it from ending.
 Task<Status> Rebuilder::run_move(Work* work, Move move) {
   // The last round finds nothing missing: that is what ends the move.
   for (int round = 0; round < options_.limits.rounds; ++round) {
-    work->damage = co_await collect_damage(&work->source);  // the last round may have ended some
-    const auto outcome = co_await move_packs(work, move);
+    // Anew: the last round may have ended some.
+    const DamageMap damage = co_await collect_damage(&work->source);
+    const auto outcome = co_await move_packs(work, &damage, move);
     if (!outcome.ok()) co_return outcome.status();
     if (work->control->stopping()) co_return OkStatus();
     if (!outcome->complete)
@@ -198,7 +225,8 @@ Task<Status> Rebuilder::run_move(Work* work, Move move) {
                              " changes faster than it is restored");
 }
 
-Task<Result<Rebuilder::Outcome>> Rebuilder::move_packs(Work* work, Move move) {
+Task<Result<Rebuilder::Outcome>> Rebuilder::move_packs(Work* work, const DamageMap* damage,
+                                                       Move move) {
   Outcome all;
   PackId after(make_pack_id(move.group, 0).value() - 1);
   while (!work->control->stopping()) {
@@ -214,7 +242,7 @@ Task<Result<Rebuilder::Outcome>> Rebuilder::move_packs(Work* work, Move move) {
       if (pack.live_bytes() == 0 && pack.state() == proto::PACK_CLOSED) continue;
       const auto record = co_await fetch_pack(&work->source, after);
       if (!record.ok()) continue;
-      auto audit = co_await audit_pack(&work->source, &work->damage, &*record);
+      auto audit = co_await audit_pack(&work->source, damage, &*record);
       if (!audit.ok()) co_return audit.status();
       co_await forget_dead_rows(work, &*audit);
       Outcome found;
@@ -292,21 +320,20 @@ Task<void> Rebuilder::forget_dead_rows(const Work* work, PackAudit* audit) {
 
 Task<Rebuilder::Outcome> Rebuilder::restore_all(Work* work, std::vector<RestoreJob> jobs) {
   Outcome outcome;
-  AsyncSemaphore slots(options_.limits.fragments_at_once);
   TaskScope scope;
   for (RestoreJob& job : jobs) {
     const bool goes_on = co_await work->control->take(job.shape.height(job.key.column));
     if (!goes_on) break;
-    co_await slots.acquire();
-    scope.spawn(restore_one(std::move(job), &outcome, &slots));
+    co_await restores_.acquire();
+    scope.spawn(restore_one(std::move(job), &outcome));
   }
   co_await scope.join();
   co_return outcome;
 }
 
-Task<void> Rebuilder::restore_one(RestoreJob job, Outcome* outcome, AsyncSemaphore* slots) {
+Task<void> Rebuilder::restore_one(RestoreJob job, Outcome* outcome) {
   const auto restored = co_await restorer_.restore(std::move(job));
-  slots->release();
+  restores_.release();
   proto::RepairReport* repair = report_.mutable_repair();
   if (restored.ok() || is_gone(restored.status())) {
     ++outcome->restored;

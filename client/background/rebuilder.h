@@ -56,8 +56,10 @@ class Rebuilder final : public BackgroundTask {
 
   Task<Work> begin(WorkControl* control);
   std::vector<Move> moves(const ClusterMap& map) const;
+  Task<Status> run_wave(Work* work, std::vector<Move> moving);
+  Task<void> run_one(Work* work, Move move, AsyncSemaphore* slots, Status* first);
   Task<Status> run_move(Work* work, Move move);
-  Task<Result<Outcome>> move_packs(Work* work, Move move);
+  Task<Result<Outcome>> move_packs(Work* work, const DamageMap* damage, Move move);
   Task<Status> finish(Move move, PackId last_pack);
   Task<Status> audit_all(Work* work);
   bool audit_due(const Work& work) const;
@@ -66,13 +68,14 @@ class Rebuilder final : public BackgroundTask {
                  Outcome* outcome) const;
   Task<void> forget_dead_rows(const Work* work, PackAudit* audit);
   Task<Outcome> restore_all(Work* work, std::vector<RestoreJob> jobs);
-  Task<void> restore_one(RestoreJob job, Outcome* outcome, AsyncSemaphore* slots);
+  Task<void> restore_one(RestoreJob job, Outcome* outcome);
   Task<Status> count_exposed(const Work* work);
   void note_error(const Status& status);
   void note_rate();
 
   RebuilderOptions options_;
   FragmentRestorer restorer_;
+  AsyncSemaphore restores_;  // of all moves together
   proto::TaskReport report_;
   std::uint64_t finished_moves_ = 0;
   std::uint64_t audited_epoch_ = 0;  // of the map

@@ -77,11 +77,15 @@ class Faults:
         self.said = []
         self.to_replace = set()
 
-    def choose(self):
-        kinds = ["kill", "kill", "stop", "cut", "away", "garbage", "outage", "lose"]
-        chosen = [self.chance.choice(kinds)]
+    KINDS = ("kill", "kill", "stop", "cut", "away", "garbage", "outage", "lose")
+    SHORT = ("kill", "stop", "cut", "away", "garbage")
+
+    def choose(self, only=None):
+        chosen = [self.chance.choice(self.KINDS)]
         if self.chance.random() < 0.5:
-            chosen.append(self.chance.choice(["kill", "stop", "cut", "away", "garbage"]))
+            chosen.append(self.chance.choice(self.SHORT))
+        if only:
+            chosen = [only]
         drives = self.chance.sample(sorted(self.cluster.drives), MOST_HURT)
         return [(kind, drives[i]) for i, kind in enumerate(chosen)]
 
@@ -97,6 +101,11 @@ class Faults:
         time.sleep(self.chance.uniform(0, 2))
         self.cluster.start_again(name)
         return f"kill {name}"
+
+    def kill_metad(self, _):
+        self.cluster.daemons["metad"].kill()
+        self.cluster.start_again("metad")
+        return "kill metad"
 
     def stop(self, drive):
         name = self.some_daemon(drive)
@@ -169,8 +178,8 @@ class Faults:
 
 
 class Campaign:
-    def __init__(self, cluster, seed, verbose):
-        self.cluster, self.seed, self.verbose = cluster, seed, verbose
+    def __init__(self, cluster, seed, only=None, verbose=False):
+        self.cluster, self.seed, self.only, self.verbose = cluster, seed, only, verbose
         self.s3_ledger, self.posix_ledger = Ledger(), Ledger()
         cluster.s3().create_bucket(Bucket=BUCKET)
         self.top = os.path.join(cluster.mount_point, BUCKET)
@@ -267,7 +276,7 @@ class Campaign:
             except Exception:  # said where the round ends
                 troubles.append(traceback.format_exc())
 
-        threads = [threading.Thread(target=hurt, args=fault) for fault in faults.choose()]
+        threads = [threading.Thread(target=hurt, args=fault) for fault in faults.choose(self.only)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -296,6 +305,18 @@ class Campaign:
         Clocked.longest = 0.0
 
 
+def lacks():
+    """What this machine does not give it; empty: it can run."""
+    if os.geteuid() != 0:
+        return "root, for network namespaces and FUSE"
+    if not os.path.exists("/dev/fuse"):
+        return "/dev/fuse"
+    for program in ("ip", "nsenter", "umount"):
+        if shutil.which(program) is None:
+            return f"the program {program}"
+    return ""
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=300)
@@ -303,27 +324,33 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, help="no round begins later")
     parser.add_argument("--drives", type=int, default=7)
+    parser.add_argument("--only", help="one kind of fault: " + ", ".join(sorted({*Faults.KINDS, "kill_metad"})))
     parser.add_argument("--verbose", action="store_true", help="the errors that the load met, too")
     options = parser.parse_args()
-    if os.geteuid() != 0:
-        sys.exit("the campaign needs root: network namespaces and FUSE")
+    missing = lacks()
+    if missing:
+        print(f"SKIPPED: the campaign needs {missing}", flush=True)
+        return 77
     root = tempfile.mkdtemp(prefix="shoal-campaign-")
     cluster = None
     begin = time.monotonic()
     number = options.first
     try:
         cluster = HostCluster(root, drives=options.drives)
-        campaign = Campaign(cluster, options.seed, options.verbose)
+        campaign = Campaign(cluster, options.seed, options.only, options.verbose)
         for number in range(options.first, options.first + options.rounds):
             if options.minutes and time.monotonic() - begin > options.minutes * 60:
                 break
             campaign.round(number)
         else:
             number += 1
-    except BaseException as error:
+    except KeyboardInterrupt:
+        print(f"ended by hand in round {number}", flush=True)
+        return 130
+    except Exception as error:
         kept = root
         print(f"FAILED in round {number} of seed {options.seed}: {type(error).__name__}: {error}", flush=True)
-        if not isinstance(error, (RoundFailed, KeyboardInterrupt)):
+        if not isinstance(error, RoundFailed):
             traceback.print_exc()
         print(f"kept: {kept} (logs in hosts/); to repeat: --seed {options.seed} --first {number} --rounds 1", flush=True)
         root = None

@@ -96,8 +96,13 @@ class Daemon:
     def start(self):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                ["nsenter", f"--net=/run/netns/{self.namespace}", shoal_binary(self.program), "--config",
-                 self.config_path, *self.words], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+                ["nsenter", f"--net=/run/netns/{self.namespace}", self.binary(), "--config", self.config_path,
+                 *self.words], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def binary(self):
+        """Broken programs take the place of the real ones, for the canaries."""
+        broken = os.path.join(os.environ.get("SHOAL_CANARY_BIN", ""), self.program)
+        return broken if "SHOAL_CANARY_BIN" in os.environ and os.path.exists(broken) else shoal_binary(self.program)
 
     def running(self):
         return self.process is not None and self.process.poll() is None
