@@ -20,7 +20,8 @@ constexpr char kPurpose[] =
     "  remove ID       forget a drive that nothing needs any more\n"
     "  add PATH        make an empty directory or a blank device of this machine a drive\n"
     "  join UUID HOST:PORT [HOST [RACK]]\n"
-    "                  a drive that the daemon at this address serves becomes part of the cluster";
+    "                  a drive becomes part of the cluster that a daemon at this address is to\n"
+    "                  serve: shoal-storaged is then started with the id that is said here";
 
 struct Columns {
   std::uint64_t held = 0;
@@ -124,9 +125,8 @@ Result<proto::ChangeCluster> parse_change(const std::vector<std::string>& words,
   }
   if (words[0] == "add")
     return InvalidArgumentError(
-        "shoal drive add PATH --data DIR: on the machine whose cluster it is; elsewhere serve the "
-        "drive "
-        "with shoal-storaged, then shoal drive join");
+        "shoal drive add PATH --data DIR, on the machine of the cluster; elsewhere shoal drive "
+        "join");
   const std::map<std::string, DriveState> states{
       {"drain", DriveState::kDraining}, {"lost", DriveState::kOut}, {"up", DriveState::kUp}};
   const auto state = states.find(words[0]);

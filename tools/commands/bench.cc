@@ -74,6 +74,8 @@ struct BenchOptions {
   double seconds = 10;
   std::uint64_t objects = 0;
   bool json = false;
+  std::string prefix;
+  bool prepared = false;
   bool sign_payload = false;
 };
 
@@ -131,10 +133,17 @@ int bench_s3(const Arguments& arguments) {
   config.add(
       "objects", &options.objects,
       "objects that get, head, delete, list and mixed find; 0: 10,000, or a gibibyte of them");
+  config.add("prefix", &options.prefix,
+             "what its keys begin with; one of its own for each run if not given");
+  config.add("prepared", &options.prepared,
+             "the objects are there: a run with the same prefix, size and objects has put them");
   config.add("sign-payload", &options.sign_payload, "sign the SHA-256 of each body");
   config.add("json", &options.json, "figures as one JSON object");
   int exit_status = kExitOk;
   if (!parse_arguments(&config, arguments, &exit_status)) return exit_status;
+  if (options.prepared && options.prefix.empty())
+    return fail(InvalidArgumentError("--prepared needs the --prefix of the run that has put them"),
+                kExitUsage);
   auto operation = parse_operation(options.operation);
   if (!operation.ok()) return fail(operation.status(), kExitUsage);
   auto endpoint = parse_endpoint(options.endpoint);
@@ -153,7 +162,7 @@ int bench_s3(const Arguments& arguments) {
   S3LoadOptions load;
   load.endpoint = *endpoint;
   load.bucket = options.bucket;
-  load.prefix = "run" + std::to_string(getpid()) + "/";
+  load.prefix = options.prefix.empty() ? "run" + std::to_string(getpid()) + "/" : options.prefix;
   load.operation = *operation;
   load.size_bytes = options.size;
   load.concurrency = static_cast<unsigned>(options.concurrency);
@@ -166,7 +175,9 @@ int bench_s3(const Arguments& arguments) {
           : std::clamp<std::uint64_t>(kMostBytes / std::max<std::uint64_t>(options.size, 1),
                                       options.concurrency, kMostObjects);
   load.sign_payload = options.sign_payload;
-  if (const Status prepared = prepare(load); !prepared.ok()) return fail(prepared);
+  if (!options.prepared) {
+    if (const Status prepared = prepare(load); !prepared.ok()) return fail(prepared);
+  }
   Result<ServerCounters> before = NotFoundError("no --data");
   if (directory.ok()) before = read_counters(*directory);
   auto report = run_s3_load(load);
