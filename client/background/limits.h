@@ -41,6 +41,9 @@ struct RebuildLimits {
   std::size_t moves_at_once = 8;
   // How often the cluster map and the drives are looked at.
   Duration interval = std::chrono::seconds(2);
+  // What waits for writers to give their packs back is looked at again after this, then after twice
+  // of it and so on.
+  Duration first_closing_wait = std::chrono::milliseconds(200);
   // All packs are compared with the drives so often, also when nothing has happened.
   Duration audit_interval = std::chrono::hours(6);
   // What an audit left undone is tried again so often; it reads the lists of all drives.

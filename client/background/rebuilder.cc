@@ -43,7 +43,8 @@ void Rebuilder::Outcome::add(const Outcome& other) {
 Rebuilder::Rebuilder(RebuilderOptions options)
     : options_(options),
       restorer_(options.router, options.executor),
-      restores_(options.limits.fragments_at_once) {
+      restores_(options.limits.fragments_at_once),
+      closing_wait_(options.limits.first_closing_wait / 2) {
   report_.set_task("repair");
   report_.set_state("starting");
   report_.set_limit_bytes_per_second(options_.limits.bytes_per_second);
@@ -139,7 +140,14 @@ Task<Duration> Rebuilder::pass(WorkControl* control) {
     note_error(status);
   }
   const bool goes_on = status.ok() && finished_moves_ > finished_before;
-  co_return goes_on ? Duration(0) : options_.limits.interval;
+  if (goes_on) co_return Duration(0);
+  // Writers give packs of groups that change back at once, unless they do not hear of it.
+  closing_wait_ = std::exchange(waits_for_writers_, false)
+                      ? std::min(2 * closing_wait_, options_.limits.interval)
+                      : options_.limits.first_closing_wait / 2;
+  co_return status.ok() && closing_wait_ >= options_.limits.first_closing_wait
+      ? closing_wait_
+      : options_.limits.interval;
 }
 
 // How many rows have less than their full protection now, and how much the moves still have to do.
@@ -210,7 +218,10 @@ Task<Status> Rebuilder::run_move(Work* work, Move move) {
     if (outcome->missing == 0) {
       // Rows may have come into an open pack behind the audit: once it is closed it is audited
       // again.
-      if (outcome->open_packs) co_return OkStatus();
+      if (outcome->open_packs) {
+        waits_for_writers_ = true;
+        co_return OkStatus();
+      }
       const Status finished = co_await finish(move, outcome->last_pack);
       if (finished.ok()) ++finished_moves_;
       co_return finished;

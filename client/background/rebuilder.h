@@ -76,6 +76,10 @@ class Rebuilder final : public BackgroundTask {
   RebuilderOptions options_;
   FragmentRestorer restorer_;
   AsyncSemaphore restores_;  // of all moves together
+  // A move cannot end yet, only because packs of its group are open; how long that was waited for
+  // last.
+  bool waits_for_writers_ = false;
+  Duration closing_wait_;
   proto::TaskReport report_;
   std::uint64_t finished_moves_ = 0;
   std::uint64_t audited_epoch_ = 0;  // of the map
