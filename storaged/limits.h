@@ -40,6 +40,9 @@ inline constexpr std::uint32_t kFragmentsPerSummaryPage = 16;
 inline constexpr std::chrono::seconds kDriveWatchInterval{2};
 // Fragments whose page CRCs are kept after a verified read.
 inline constexpr std::size_t kCrcCacheFragments = 16 * 1024;
+// A verified read whose CRCs are not in memory brings the batch's summary along when at most so
+// many pages lie between.
+inline constexpr std::uint32_t kReadOverPages = 8;
 // Fragments that a drive lists as damaged; what is beyond it is counted.
 inline constexpr std::size_t kMaxDamagedFragments = 16 * 1024;
 // What is read at once where a segment is searched for batches, in pages.

@@ -1,6 +1,7 @@
 #include "client/background/pack_audit.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/async/sync.h"
 
@@ -101,21 +102,62 @@ Task<DamageMap> collect_damage(const SurveySource* source) {
   co_return damage;
 }
 
-Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* damage,
-                                   const proto::PackRecord* record) {
+namespace {
+
+Result<PackAudit> begin_audit(const SurveySource& source, const proto::PackRecord& record) {
   PackAudit audit;
-  audit.pack = PackId(record->pack());
-  const PlacementGroup* group = source->map->group(pg_of_pack(audit.pack));
+  audit.pack = PackId(record.pack());
+  const PlacementGroup* group = source.map->group(pg_of_pack(audit.pack));
   if (group == nullptr)
-    co_return NotFoundError("placement group " + pg_of_pack(audit.pack).to_string() +
-                            " is not in the cluster map");
+    return NotFoundError("placement group " + pg_of_pack(audit.pack).to_string() +
+                         " is not in the cluster map");
   audit.group = *group;
-  for (int i = 0; i < record->row_live_bytes_size(); ++i) {
-    if (record->row_live_bytes(i) == 0) continue;
+  for (int i = 0; i < record.row_live_bytes_size(); ++i) {
+    if (record.row_live_bytes(i) == 0) continue;
     AuditedRow row;
     row.row = static_cast<std::uint32_t>(i);
     audit.rows.push_back(row);
   }
+  return audit;
+}
+
+// What is not asked is thought to be as it should, unless the drive is known not to serve it.
+void presume_present(const SurveySource& source, const DamageMap& damage, std::uint32_t asked,
+                     PackAudit* audit) {
+  for (std::uint8_t c = 0; c < audit->group.drives.size(); ++c) {
+    const std::uint32_t bit = std::uint32_t{1} << c;
+    if ((asked & bit) != 0) continue;
+    const DriveId id = audit->group.drives[c];
+    const DriveInfo* drive = source.map->drive(id);
+    const bool absent = drive == nullptr || is_absent(*drive);
+    if (absent || damage.unknown(id)) audit->silent |= bit;
+    if (absent) audit->absent |= bit;
+    if ((audit->silent & bit) != 0) continue;
+    for (AuditedRow& row : audit->rows) {
+      if ((row.wanted & bit) != 0 && !damage.contains(id, {audit->pack, row.row, c}))
+        row.present |= bit;
+    }
+  }
+}
+
+// A parity column whose drive is in service, other than `moving`.
+std::optional<std::uint8_t> parity_to_ask(const SurveySource& source, const DamageMap& damage,
+                                          const PlacementGroup& group, std::uint8_t moving) {
+  for (int c = group.code.k; c < group.code.width(); ++c) {
+    const DriveInfo* drive = source.map->drive(group.drives[static_cast<std::size_t>(c)]);
+    if (c != moving && drive != nullptr && !is_absent(*drive) && !damage.unknown(drive->id))
+      return static_cast<std::uint8_t>(c);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* damage,
+                                   const proto::PackRecord* record) {
+  auto begun = begin_audit(*source, *record);
+  if (!begun.ok()) co_return begun.status();
+  PackAudit audit = std::move(*begun);
   // All drives side by side.
   TaskScope lists;
   for (std::uint8_t c = 0; c < audit.group.drives.size(); ++c)
@@ -123,6 +165,29 @@ Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* 
   for (const ColumnMove& move : audit.group.moves)
     lists.spawn(list_target(source, damage, &audit, &move));
   co_await lists.join();
+  co_return audit;
+}
+
+Task<Result<PackAudit>> audit_move(const SurveySource* source, const DamageMap* damage,
+                                   const proto::PackRecord* record, ColumnMove move) {
+  auto begun = begin_audit(*source, *record);
+  if (!begun.ok()) co_return begun.status();
+  PackAudit audit = std::move(*begun);
+  const auto parity = parity_to_ask(*source, *damage, audit.group, move.column);
+  bool known = parity.has_value();
+  if (known) {
+    TaskScope lists;
+    lists.spawn(list_present(source, damage, &audit, *parity));
+    lists.spawn(list_target(source, damage, &audit, &move));
+    co_await lists.join();
+    known = std::all_of(audit.rows.begin(), audit.rows.end(),
+                        [](const AuditedRow& row) { return row.shape_known; });
+  }
+  if (!known) {
+    auto full = co_await audit_pack(source, damage, record);
+    co_return full;
+  }
+  presume_present(*source, *damage, std::uint32_t{1} << *parity, &audit);
   co_return audit;
 }
 

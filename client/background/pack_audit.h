@@ -67,6 +67,12 @@ struct PackAudit {
 Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* damage,
                                    const proto::PackRecord* record);
 
+// Of one moving column only: what is where it moves to, and the shapes, which one parity column
+// knows of all rows. Drives that are not asked for that are thought to have all that they should;
+// all are asked when it leaves a row unknown. Errors: as audit_pack().
+Task<Result<PackAudit>> audit_move(const SurveySource* source, const DamageMap* damage,
+                                   const proto::PackRecord* record, ColumnMove move);
+
 // The pack with its rows. Errors: metad's; kNotFound when there is no such pack any more.
 Task<Result<proto::PackRecord>> fetch_pack(const SurveySource* source, PackId pack);
 // Ids of packs above `after`, ascending, a page of them; empty at the end. Errors: metad's.

@@ -145,9 +145,8 @@ Task<Duration> Rebuilder::pass(WorkControl* control) {
   closing_wait_ = std::exchange(waits_for_writers_, false)
                       ? std::min(2 * closing_wait_, options_.limits.interval)
                       : options_.limits.first_closing_wait / 2;
-  co_return status.ok() && closing_wait_ >= options_.limits.first_closing_wait
-      ? closing_wait_
-      : options_.limits.interval;
+  if (status.ok() && closing_wait_ >= options_.limits.first_closing_wait) co_return closing_wait_;
+  co_return status.ok() && all.empty() ? options_.limits.idle_interval : options_.limits.interval;
 }
 
 // How many rows have less than their full protection now, and how much the moves still have to do.
@@ -253,7 +252,7 @@ Task<Result<Rebuilder::Outcome>> Rebuilder::move_packs(Work* work, const DamageM
       if (pack.live_bytes() == 0 && pack.state() == proto::PACK_CLOSED) continue;
       const auto record = co_await fetch_pack(&work->source, after);
       if (!record.ok()) continue;
-      auto audit = co_await audit_pack(&work->source, damage, &*record);
+      auto audit = co_await audit_move(&work->source, damage, &*record, move.move);
       if (!audit.ok()) co_return audit.status();
       co_await forget_dead_rows(work, &*audit);
       Outcome found;

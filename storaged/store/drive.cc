@@ -63,7 +63,8 @@ Status verify_payload(const FragmentKey& key, const BufferList& payload,
 }  // namespace
 
 Drive::Drive(std::unique_ptr<BlockDirectory> directory, DriveOptions options)
-    : directory_(std::move(directory)), options_(std::move(options)),
+    : directory_(std::move(directory)),
+      options_(std::move(options)),
       scrubber_(options_.scrub_bytes_per_second) {
   heads_[kLargeHead].wants_written = false;
 }
@@ -232,11 +233,16 @@ Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> Drive::page_crcs
     co_return cached->second;
   auto record = co_await load_record(key, location);
   if (!record.ok()) co_return record.status();
-  auto crcs = std::make_shared<const std::vector<std::uint32_t>>(std::move(record->page_crcs));
-  if (crcs->size() != pages_of(location.bytes))
+  if (record->page_crcs.size() != pages_of(location.bytes))
     co_return CorruptionError(describe(key) + ": page CRCs are missing");
+  co_return keep_crcs(key, location, std::move(record->page_crcs));
+}
+
+std::shared_ptr<const std::vector<std::uint32_t>> Drive::keep_crcs(
+    const FragmentKey& key, const Location& location, std::vector<std::uint32_t> page_crcs) {
+  auto crcs = std::make_shared<const std::vector<std::uint32_t>>(std::move(page_crcs));
   // Of the fragment that the index names; it may have been replaced meanwhile.
-  if (const Location* now = find(key); now == nullptr || *now != location) co_return crcs;
+  if (const Location* now = find(key); now == nullptr || *now != location) return crcs;
   if (crc_cache_.emplace(key, crcs).second) {
     crc_cache_order_.push_back(key);
     if (crc_cache_order_.size() > kCrcCacheFragments) {
@@ -244,7 +250,38 @@ Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> Drive::page_crcs
       crc_cache_order_.pop_front();
     }
   }
-  co_return crcs;
+  return crcs;
+}
+
+// Whether one read of the device is to bring the fragment from `first` bytes on and its batch's
+// summary: its CRCs are not in memory, and little lies between.
+bool Drive::summary_is_near(const FragmentKey& key, const Location& location,
+                            std::uint64_t first) const {
+  const std::uint32_t summary_end = location.batch_page + location.summary_pages;
+  const std::uint64_t between = location.payload_page - summary_end + first / kPageSize;
+  return location.payload_page >= summary_end && between <= kReadOverPages &&
+         !crc_cache_.contains(key);
+}
+
+// Bytes `first` to `last` of the fragment, whole pages; the CRCs of the summary that came with them
+// are in memory then. A summary that does not verify is left to who asks for the CRCs.
+Task<Result<Buffer>> Drive::read_with_summary(FragmentKey key, Location location,
+                                              std::uint64_t first, std::uint64_t last) {
+  const Segment& segment = *segments_.at(location.segment);  // held by the caller
+  const std::uint64_t begin = std::uint64_t{location.batch_page} * kPageSize;
+  const std::uint64_t payload = std::uint64_t{location.payload_page} * kPageSize - begin;
+  auto bytes = co_await segment.device->read(begin, payload + last);
+  if (!bytes.ok()) {  // perhaps a page that is not asked for
+    co_return co_await segment.device->read(begin + payload + first, last - first);
+  }
+  auto records =
+      parse_batch(segment, bytes->slice(0, std::size_t{location.summary_pages} * kPageSize));
+  if (records.ok()) {
+    auto record = take_record(&*records, key);
+    if (record.ok() && record->page_crcs.size() == pages_of(location.bytes))
+      keep_crcs(key, location, std::move(record->page_crcs));
+  }
+  co_return bytes->slice(payload + first, last - first);
 }
 
 Task<Result<Buffer>> Drive::read_fragment(ReadFragmentRequest request) {
@@ -262,8 +299,13 @@ Task<Result<Buffer>> Drive::read_fragment(ReadFragmentRequest request) {
   const std::uint64_t first = round_down(request.offset, kPageSize);
   const std::uint64_t last = round_up(std::uint64_t{request.offset} + request.length, kPageSize);
   ++reads_under_way_;
-  auto bytes =
-      co_await device.read(std::uint64_t{location.payload_page} * kPageSize + first, last - first);
+  Result<Buffer> bytes = UnavailableError("not read");
+  if (request.verify && summary_is_near(request.key, location, first)) {
+    bytes = co_await read_with_summary(request.key, location, first, last);
+  } else {
+    bytes = co_await device.read(std::uint64_t{location.payload_page} * kPageSize + first,
+                                 last - first);
+  }
   --reads_under_way_;
   Status trouble = bytes.ok() ? OkStatus() : bytes.status();
   if (trouble.ok() && request.verify) {

@@ -164,6 +164,12 @@ class Drive {
   Task<Result<Record>> load_record(FragmentKey key, Location location);
   Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> page_crcs(FragmentKey key,
                                                                             Location location);
+  std::shared_ptr<const std::vector<std::uint32_t>> keep_crcs(const FragmentKey& key,
+                                                              const Location& location,
+                                                              std::vector<std::uint32_t> page_crcs);
+  bool summary_is_near(const FragmentKey& key, const Location& location, std::uint64_t first) const;
+  Task<Result<Buffer>> read_with_summary(FragmentKey key, Location location, std::uint64_t first,
+                                         std::uint64_t last);
   void index_fragment(const Record& record, const Location& location);
   void replace_fragment(const Record& record, const Location& location);
   void forget_fragment(const Location& location);

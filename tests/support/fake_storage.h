@@ -65,7 +65,8 @@ class FakeStorage final : public StorageApi {
   std::uint64_t read_count() const { return read_count_; }
   std::uint64_t read_bytes() const { return read_bytes_; }
   std::uint64_t write_calls_in_flight() const { return writes_in_flight_; }
-  void reset_counts() { write_count_ = read_count_ = read_bytes_ = 0; }
+  std::uint64_t list_count() const { return list_count_; }  // of fragments
+  void reset_counts() { write_count_ = read_count_ = read_bytes_ = list_count_ = 0; }
 
   Task<Status> write_fragment(WriteFragmentRequest request, MonotonicTime deadline) override {
     ++writes_in_flight_;
@@ -161,6 +162,7 @@ class FakeStorage final : public StorageApi {
                                                          std::uint32_t first_row,
                                                          std::uint32_t limit,
                                                          MonotonicTime) override {
+    ++list_count_;
     if (drives_[drive].faults.silent) co_return DeadlineExceededError("no list came");
     std::vector<FragmentInfo> list;
     for (const auto& [key, fragment] : drives_[drive].fragments) {
@@ -299,6 +301,7 @@ class FakeStorage final : public StorageApi {
   std::uint64_t write_count_ = 0;
   std::uint64_t read_count_ = 0;
   std::uint64_t read_bytes_ = 0;
+  std::uint64_t list_count_ = 0;
   std::uint64_t writes_in_flight_ = 0;
 };
 

@@ -103,6 +103,40 @@ TEST_F(RebuilderTest, WhatALostDriveHeldIsRestoredOnTheOthers) {
   verify();
 }
 
+// A move asks one parity column and the drive that it goes to.
+TEST_F(RebuilderTest, AMoveFindsElsewhereWhatIsNotWhereItIsThoughtToBe) {
+  put(200);
+  cluster.close_packs();
+  cluster.storage.wipe(DriveId(3));
+  cluster.storage.wipe(DriveId(6));  // which nobody knows
+  set_state(3, DriveState::kOut);
+  ASSERT_GT(moves(), 0U);
+  const proto::TaskReport moved = pass();
+  EXPECT_EQ(moves(), 0U) << moved.last_error();
+  EXPECT_GT(missing(), 0U);
+  pass();
+  EXPECT_EQ(missing(), 0U);
+  verify();
+}
+
+TEST_F(RebuilderTest, AMoveListsTwoDrivesOfEachPack) {
+  put(200);
+  cluster.close_packs();
+  cluster.storage.wipe(DriveId(3));
+  set_state(3, DriveState::kOut);
+  std::size_t moving_packs = 0;
+  for (const proto::PackRecord& pack : cluster.packs()) {
+    const PlacementGroup* group = map().group(pg_of_pack(PackId(pack.pack())));
+    if (pack.live_bytes() > 0) moving_packs += group->moves.size();
+  }
+  ASSERT_GT(moving_packs, 0U);
+  cluster.storage.reset_counts();
+  pass();
+  EXPECT_EQ(moves(), 0U);
+  // Once to find what is missing, once more to find nothing.
+  EXPECT_EQ(cluster.storage.list_count(), 2 * 2 * moving_packs);
+}
+
 TEST_F(RebuilderTest, AMoveDoesNotEndWhileAPackMayStillGrow) {
   put(50);
   set_state(2, DriveState::kDraining);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <filesystem>
 #include <map>
 
@@ -147,6 +148,39 @@ TEST_P(DriveTest, ManyWritesShareOneFlush) {
     requests.push_back(make_write(PackId(3), row, 4096, row));
   (void)sync_wait(*loop_, write_all(drive_.get(), std::move(requests)));
   EXPECT_LE(drive_->status().flush_count - before, 10U);
+}
+
+// Whose CRCs are read along with the fragment when they are near, and apart when they are not.
+TEST_P(DriveTest, FragmentsOfOneBatchAreReadBackFromAnywhereAfterAReopen) {
+  constexpr std::uint32_t kCount = 12;
+  const auto bytes_of = [](std::uint32_t row) { return 3 * 4096 + 700 * row; };
+  std::vector<WriteFragmentRequest> requests;
+  for (std::uint32_t row = 0; row < kCount; ++row)
+    requests.push_back(make_write(PackId(5), row, bytes_of(row), 100 + row));
+  for (const Status& status : sync_wait(*loop_, write_all(drive_.get(), std::move(requests))))
+    ASSERT_TRUE(status.ok()) << status.to_string();
+  for (const std::uint32_t offset : {0U, 1U, 5000U, 11'999U}) {
+    close();
+    ASSERT_TRUE(open().ok());
+    for (std::uint32_t row = 0; row < kCount; ++row) {
+      const auto found = read(PackId(5), row, offset, 289);
+      ASSERT_TRUE(found.ok()) << found.status().to_string();
+      const Buffer whole = make_write(PackId(5), row, bytes_of(row), 100 + row).payload[0];
+      EXPECT_EQ(found->view(), whole.slice(offset, 289).view()) << "row " << row;
+    }
+  }
+}
+
+TEST_P(DriveTest, AFlippedByteOfTheSummaryIsReportedAndNothingIsServedUnchecked) {
+  ASSERT_TRUE(write(PackId(5), 1, 5000, 7).ok());
+  close();
+  ASSERT_TRUE(open().ok());
+  std::string crc(4, '\0');
+  const std::uint32_t first = make_write(PackId(5), 1, 5000, 7).page_crcs[0];
+  std::memcpy(crc.data(), &first, crc.size());
+  flip(crc, 0);
+  EXPECT_EQ(read(PackId(5), 1, 0, 5000).status().code(), StatusCode::kCorruption);
+  EXPECT_EQ(read(PackId(5), 1, 4096, 100).status().code(), StatusCode::kCorruption);
 }
 
 TEST_P(DriveTest, ARetryIsFineAndAnotherContentIsNot) {
