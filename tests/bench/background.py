@@ -79,7 +79,8 @@ def rebuild(options):
         status = bench.repair()
         # To decode a fragment, four are read.
         reading = 4 * status["restored_bytes"] / took
-        print(f"rebuild: {made * 6 // 7} objects touched, {status['restored_fragments']} fragments, "
+        # Of the rows that lost a column; a seventh of the objects lay on the drive itself.
+        print(f"rebuild: {made * 6 // 7} objects in the rows, {status['restored_fragments']} fragments, "
               f"{status['restored_bytes'] / 1e6:.0f} MB (of {on_lost / 1e6:.0f} MB on the drive) in {took:.1f} s: "
               f"{made * 6 / 7 / took:.0f} objects/s, {status['restored_bytes'] / took / 1e6:.0f} MB/s; reads "
               f"{reading / 1e6:.0f} MB/s, {reading / read_rate:.2f} of the {read_rate / 1e6:.0f} MB/s that scrub reads")
@@ -88,12 +89,23 @@ def rebuild(options):
 
 
 def beside(bench, name, running):
-    """PUT and GET in turns, as long as the work runs; the work must not end before."""
+    """PUT and GET in turns while the work runs: (PUT p99, GET p99) in us. None: it ended before the load did."""
     put = bench.load("put", 4)
     get = bench.load("get", 4)
     if not running():
-        print(f"  {name}: ended before the load: more objects are needed", flush=True)
+        print(f"  {name} ended before the load: more objects are needed", flush=True)
+        return None
     return put["p99_us"], get["p99_us"]
+
+
+def scrubbing(bench):
+    return any(drive["scrub"]["state"] == "running"
+               for drive in json.loads(bench.admin("scrub", "status", "--json").stdout)["drives"])
+
+
+def repacked(bench):
+    tasks = json.loads(bench.admin("space", "--json").stdout)["tasks"]
+    return next(task["moved_bytes"] for task in tasks if task["task"] == "repack")
 
 
 def disturbance(options):
@@ -102,27 +114,29 @@ def disturbance(options):
         bench = Bench("--capacity", "8GiB")
         try:
             bench.fill(options.objects)
-            quiet = beside(bench, "nothing", lambda: True)
             found = {}
+            quiet = [beside(bench, "nothing", lambda: True)]
             bench.admin("scrub", "start")
-            found["scrub"] = beside(bench, "scrub", lambda: any(
-                drive["scrub"]["state"] == "running"
-                for drive in json.loads(bench.admin("scrub", "status", "--json").stdout)["drives"]))
+            found["scrub"] = beside(bench, "scrub", lambda: scrubbing(bench))
             bench.admin("scrub", "stop")
-            again = beside(bench, "nothing", lambda: True)
-            quiet = tuple((a + b) / 2 for a, b in zip(quiet, again))
+            quiet.append(beside(bench, "nothing", lambda: True))
             bench.lose_drive()
             found["rebuild"] = beside(bench, "rebuild", lambda: not bench.repair()["whole"])
             wait_until(lambda: bench.repair()["whole"], "everything being whole", 600)
             bench.load("delete", 4)
-            found["repack"] = beside(bench, "repack", lambda: True)
-            for name, figures in found.items():
-                pair = tuple(a / b for a, b in zip(figures, quiet))
-                ratios.setdefault(name, []).append(pair)
-                print(f"  run {number}, {name}: PUT p99 {figures[0]:.0f} us ({pair[0]:.2f}x of {quiet[0]:.0f}), GET p99 "
-                      f"{figures[1]:.0f} us ({pair[1]:.2f}x of {quiet[1]:.0f})", flush=True)
+            before = repacked(bench)
+            found["repack"] = beside(bench, "repack", lambda: repacked(bench) > before)
+            quiet.append(beside(bench, "nothing", lambda: True))
         finally:
             bench.cluster.destroy()
+        still = tuple(statistics.median(figures[i] for figures in quiet) for i in (0, 1))
+        for name, figures in found.items():
+            if figures is None:
+                continue
+            pair = tuple(a / b for a, b in zip(figures, still))
+            ratios.setdefault(name, []).append(pair)
+            print(f"  run {number}, {name}: PUT p99 {figures[0]:.0f} us ({pair[0]:.2f}x of {still[0]:.0f}), GET p99 "
+                  f"{figures[1]:.0f} us ({pair[1]:.2f}x of {still[1]:.0f})", flush=True)
     for name, pairs in ratios.items():
         print(f"{name}: PUT p99 {statistics.median(p[0] for p in pairs):.2f}x, GET p99 "
               f"{statistics.median(p[1] for p in pairs):.2f}x the undisturbed one, medians of {len(pairs)}")
