@@ -59,16 +59,18 @@ struct RebuilderTest : testing::Test {
   // Every row that something refers to, against what the drives of its group really hold.
   std::size_t missing() {
     std::size_t count = 0;
-    for (const proto::PackRecord& pack : cluster.packs()) {
-      proto::Query query;
-      query.mutable_list_packs()->set_after(pack.pack() - 1);
-      query.mutable_list_packs()->set_limit(1);
-      query.mutable_list_packs()->set_with_rows(true);
-      const auto rows = cluster.metadata.ask(query).list_packs().packs(0).row_live_bytes();
-      for (int row = 0; row < rows.size(); ++row)
-        if (rows[row] > 0)
-          count += missing_columns(PackId(pack.pack()), static_cast<std::uint32_t>(row));
-    }
+    for (const proto::PackRecord& pack : cluster.packs()) count += missing_of(PackId(pack.pack()));
+    return count;
+  }
+  std::size_t missing_of(PackId pack) {
+    proto::Query query;
+    query.mutable_list_packs()->set_after(pack.value() - 1);
+    query.mutable_list_packs()->set_limit(1);
+    query.mutable_list_packs()->set_with_rows(true);
+    const auto rows = cluster.metadata.ask(query).list_packs().packs(0).row_live_bytes();
+    std::size_t count = 0;
+    for (int row = 0; row < rows.size(); ++row)
+      if (rows[row] > 0) count += missing_columns(pack, static_cast<std::uint32_t>(row));
     return count;
   }
   std::size_t missing_columns(PackId pack, std::uint32_t row) {
@@ -124,17 +126,22 @@ TEST_F(RebuilderTest, AMoveListsTwoDrivesOfEachPack) {
   cluster.close_packs();
   cluster.storage.wipe(DriveId(3));
   set_state(3, DriveState::kOut);
-  std::size_t moving_packs = 0;
+  // Once to find what is missing, and once more to find nothing; in some groups the rows have
+  // nothing in the column that moves.
+  std::size_t hurt = 0;
+  std::size_t lists = 0;
   for (const proto::PackRecord& pack : cluster.packs()) {
-    const PlacementGroup* group = map().group(pg_of_pack(PackId(pack.pack())));
-    if (pack.live_bytes() > 0) moving_packs += group->moves.size();
+    const PackId id(pack.pack());
+    if (pack.live_bytes() == 0 || map().group(pg_of_pack(id))->moves.empty()) continue;
+    const bool is_hurt = missing_of(id) > 0;
+    if (is_hurt) ++hurt;
+    lists += is_hurt ? 2 * 2 : 2;
   }
-  ASSERT_GT(moving_packs, 0U);
+  ASSERT_GT(hurt, 0U);
   cluster.storage.reset_counts();
   pass();
   EXPECT_EQ(moves(), 0U);
-  // Once to find what is missing, once more to find nothing.
-  EXPECT_EQ(cluster.storage.list_count(), 2 * 2 * moving_packs);
+  EXPECT_EQ(cluster.storage.list_count(), lists);
 }
 
 TEST_F(RebuilderTest, AMoveDoesNotEndWhileAPackMayStillGrow) {
