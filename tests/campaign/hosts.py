@@ -17,7 +17,9 @@ import uuid
 
 from harness import shoal_binary, wait_until
 
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+PR_SET_PDEATHSIG = 1
 DRIVE_BYTES = 2 << 30
 
 
@@ -28,8 +30,41 @@ def run(*command, check=True):
     return done
 
 
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def system_call(name, *arguments):
+    if getattr(libc, name)(*arguments) != 0:
+        raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
+
+
+def end_by_hand(*_):
+    signal.signal(signal.SIGTERM, lambda *_: None)  # what has begun to clean up ends it
+    raise KeyboardInterrupt
+
+
+def in_own_namespaces():
+    """Goes on in a child that is the first process of its own namespaces of processes and mounts: however it ends, and be
+    it by SIGKILL, the kernel ends the daemons and removes mounts and networks. The caller's process passes signals on
+    and ends as the child does; only the child returns."""
+    system_call("unshare", CLONE_NEWNS | CLONE_NEWPID)
+    child = os.fork()
+    if child == 0:
+        system_call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        system_call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+        system_call("mount", b"proc", b"/proc", b"proc", 0, None)
+        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.signal(signal.SIGTERM, end_by_hand)
+        os.makedirs("/run/netns", exist_ok=True)
+        system_call("mount", b"netns", b"/run/netns", b"tmpfs", 0, None)
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os.kill(child, signal.SIGTERM))
+    _, status = os.waitpid(child, 0)
+    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
 def enter_namespace(path):
-    libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open(path, os.O_RDONLY)
     try:
         if libc.setns(fd, CLONE_NEWNET) != 0:
