@@ -313,7 +313,7 @@ class Campaign:
             except Exception:  # said where the round ends
                 troubles.append(traceback.format_exc())
 
-        threads = [threading.Thread(target=hurt, args=fault) for fault in faults.choose(self.only)]
+        threads = [threading.Thread(target=hurt, args=fault, daemon=True) for fault in faults.choose(self.only)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -169,6 +169,7 @@ class HostCluster:
         self.code, self.down_after, self.out_after = code, down_after, out_after
         self.cluster_uuid = str(uuid.uuid4())
         self.network = Network()
+        self.closed = False
         self.drives = {}  # by id
         self.daemons = {}  # by name
         self.mount_point = os.path.join(root, "mnt")
@@ -177,6 +178,13 @@ class HostCluster:
         with open(self.credentials_path, "w") as file:
             file.write("[default]\naws_access_key_id = CAMPAIGN\naws_secret_access_key = " + uuid.uuid4().hex + "\n")
         os.chmod(self.credentials_path, 0o600)
+        try:
+            self.set_up(drives)
+        except BaseException:
+            self.close()
+            raise
+
+    def set_up(self, drives):
         namespace, self.client_address = self.network.add_host("client")
         self.network.enter(namespace)
         self.metad_namespace, metad_address = self.network.add_host("metad")
@@ -299,6 +307,8 @@ class HostCluster:
         self.network.set_link(self.daemons[name].namespace, up)
 
     def start_again(self, name):
+        if self.closed:
+            return  # a fault outlasts a campaign that is ended by hand
         daemon = self.daemons[name]
         if name == "fuse":
             run("umount", "-l", self.mount_point, check=False)
@@ -315,9 +325,11 @@ class HostCluster:
         wait_until(self.s3_answers, "S3 being back", 60)
 
     def close(self):
-        for daemon in self.daemons.values():
+        self.closed = True
+        for daemon in list(self.daemons.values()):
             with contextlib.suppress(Exception):
                 daemon.kill()
-        run("umount", "-l", self.mount_point, check=False)
+        while run("umount", "-l", self.mount_point, check=False).returncode == 0:
+            pass  # one may lie over another
         self.network.close()
         time.sleep(0.1)
