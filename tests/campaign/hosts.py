@@ -7,6 +7,7 @@ process that makes a Network moves into one of its namespaces, so that it reache
 
 import contextlib
 import ctypes
+import datetime
 import json
 import os
 import shutil
@@ -128,7 +129,14 @@ class Daemon:
         with open(self.config_path, "w") as file:
             file.writelines(f"{name} = {value}\n" for name, value in lines)
 
+    def note(self, what):
+        """Into the daemon's own log, beside what it says itself."""
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+        with open(self.log_path, "a") as log:
+            log.write(f"{now} campaign: {what}\n")
+
     def start(self):
+        self.note("start")
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 ["nsenter", f"--net=/run/netns/{self.namespace}", self.binary(), "--config", self.config_path,
@@ -143,6 +151,7 @@ class Daemon:
         return self.process is not None and self.process.poll() is None
 
     def signal(self, number):
+        self.note(signal.Signals(number).name)
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)  # nsenter has become the daemon
         if number in (signal.SIGSTOP, signal.SIGCONT):
@@ -152,6 +161,7 @@ class Daemon:
         if self.process is not None:
             self.signal(signal.SIGKILL)
             self.process.wait()
+            self.note("dead")
 
 
 class Drive:
