@@ -14,6 +14,8 @@ constexpr Duration kRefillPause = milliseconds(200);
 // all.
 constexpr Duration kFruitlessLeasePause = milliseconds(200);
 constexpr Duration kReleaseCheckEvery = seconds(1);
+// When metad did not take packs back.
+constexpr Duration kGiveBackPause = seconds(1);
 
 }  // namespace
 
@@ -298,7 +300,11 @@ void PackPool::release_unneeded() {
 
 void PackPool::give_back_later(PackId pack) {
   to_give_back_.push_back(pack);
-  if (giving_back_ || closing_) return;
+  start_giving_back();
+}
+
+void PackPool::start_giving_back() {
+  if (giving_back_ || closing_ || give_back_timer_.value != 0) return;
   giving_back_ = true;
   background_.spawn(give_back());
 }
@@ -306,18 +312,32 @@ void PackPool::give_back_later(PackId pack) {
 Task<void> PackPool::give_back() {
   co_await yield();  // so that several go in one command
   while (!to_give_back_.empty()) {
+    const std::vector<PackId> packs = std::exchange(to_give_back_, {});
+    const std::uint64_t generation = generation_;
     proto::Command command;
-    for (const PackId pack : std::exchange(to_give_back_, {})) {
-      command.mutable_close_pack()->add_packs(pack.value());
-    }
+    for (const PackId pack : packs) command.mutable_close_pack()->add_packs(pack.value());
     Result<proto::CommandReply> reply = co_await metadata_.execute(std::move(command));
     if (!reply.ok()) {
-      // They stay open until the session ends; metad closes them then.
-      log_warning("client", "full packs could not be given back", {{"status", reply.status()}});
+      log_warning("client", "packs could not be given back", {{"status", reply.status()}});
+      // An open pack keeps its group's moves from ending, and metad closes it by itself only with
+      // the session: so again, until metad answers. To close one twice does no harm.
+      if (generation == metadata_.session_generation()) {
+        to_give_back_.insert(to_give_back_.end(), packs.begin(), packs.end());
+      }
+      give_back_after_pause();
       break;
     }
   }
   giving_back_ = false;
+}
+
+void PackPool::give_back_after_pause() {
+  if (closing_) return;
+  give_back_timer_ = executor_.schedule_at(executor_.now() + kGiveBackPause, [this] {
+    give_back_timer_ = {};
+    refresh();
+    if (!to_give_back_.empty()) start_giving_back();
+  });
 }
 
 std::string PackPool::describe_trouble() const {
@@ -359,6 +379,7 @@ bool PackPool::only_full_drives() const {
 Task<Status> PackPool::close() {
   closing_ = true;
   executor_.cancel(std::exchange(idle_timer_, {}));
+  executor_.cancel(std::exchange(give_back_timer_, {}));
   co_await background_.join();
   while (leasing_) co_await leased_.wait();
   refresh();

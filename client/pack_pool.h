@@ -90,7 +90,9 @@ class PackPool {
   void watch_idle_packs();
   void retire_idle_packs();
   void give_back_later(PackId pack);
+  void start_giving_back();
   Task<void> give_back();
+  void give_back_after_pause();
   Task<void> lease_in_background();
   Task<Status> lease_once(DriveSet avoid);
 
@@ -112,6 +114,7 @@ class PackPool {
   TimerId idle_timer_;
   std::uint64_t idle_mark_ = 0;  // use_counter_ when idle packs were last looked for
   std::vector<PackId> to_give_back_;
+  TimerId give_back_timer_;  // after a failure
   bool giving_back_ = false;
   bool closing_ = false;
   Signal leased_;

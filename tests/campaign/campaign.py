@@ -20,11 +20,13 @@ import traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 
-from hosts import HostCluster  # noqa: E402
+from hosts import HostCluster, in_own_namespaces  # noqa: E402
 from harness import wait_until  # noqa: E402
-from ledger import Ledger, Worker, posix_door, s3_door  # noqa: E402
+from ledger import Ledger, posix_door, s3_door  # noqa: E402
+from load import PosixDoor, PosixWorker, S3Door, S3Worker  # noqa: E402
 
 BUCKET = "ledger"
+S3_WORKERS, POSIX_WORKERS = 4, 2
 MOST_HURT = 2  # drives at once: what 4+2 bears
 WHOLE_SECONDS = 180
 # An operation that is not answered within this hangs.
@@ -53,9 +55,16 @@ class Clocked:
             Clocked.longest = max(Clocked.longest, time.monotonic() - begin)
 
 
-def s3_writer(s3):
+def clocked(door):
+    for name in ("write", "delete", "read", "list", "copy", "append", "overwrite", "rename"):
+        if hasattr(door, name):
+            setattr(door, name, Clocked(getattr(door, name)))
+    return door
+
+
+def mixed_s3_door(s3):
     """Large bodies go in parts."""
-    plain, delete, _ = s3_door(s3, BUCKET)
+    plain, delete, read = s3_door(s3, BUCKET)
 
     def write(key, data):
         if len(data) < 200_000:
@@ -65,7 +74,7 @@ def s3_writer(s3):
         s3.complete_multipart_upload(Bucket=BUCKET, Key=key, UploadId=upload,
                                      MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
 
-    return write, delete
+    return clocked(S3Door(s3, BUCKET, write, delete, read))
 
 
 class Faults:
@@ -77,8 +86,8 @@ class Faults:
         self.said = []
         self.to_replace = set()
 
-    KINDS = ("kill", "kill", "stop", "cut", "away", "garbage", "outage", "lose")
-    SHORT = ("kill", "stop", "cut", "away", "garbage")
+    KINDS = ("kill", "kill", "stop", "cut", "away", "garbage", "outage", "lose", "scrub")
+    SHORT = ("kill", "stop", "cut", "away", "garbage", "scrub")
 
     def choose(self, only=None):
         chosen = [self.chance.choice(self.KINDS)]
@@ -116,7 +125,7 @@ class Faults:
         return f"stop {name} {seconds:.1f} s"
 
     def cut(self, drive):
-        name = self.chance.choice(["metad", f"storaged-{drive}", f"storaged-{drive}"])
+        name = self.chance.choice(["metad", "s3", f"storaged-{drive}", f"storaged-{drive}"])
         seconds = self.chance.uniform(0.5, 4)
         self.cluster.cut(name, False)
         time.sleep(seconds)
@@ -144,7 +153,8 @@ class Faults:
         return f"drive {drive} away {seconds:.1f} s"
 
     def garbage(self, drive):
-        """Random bytes over what the drive holds, a file cut short or removed; beside the daemon or while it is dead."""
+        """Random bytes over what the drive holds, a file cut short or removed; beside the daemon or while it is dead. A
+        daemon does not miss a file that it has open, so it is killed soon after: the loss belongs to this round."""
         daemon = self.cluster.daemons[f"storaged-{drive}"]
         dead = self.chance.random() < 0.5
         if dead:
@@ -155,7 +165,7 @@ class Faults:
         for name in self.chance.sample(segments, min(len(segments), 3)):
             file_path = os.path.join(path, name)
             size = os.path.getsize(file_path)
-            what = self.chance.choice(["flip", "flip", "cut", "remove"] if dead else ["flip"])
+            what = self.chance.choice(["flip", "flip", "cut", "remove"])
             said.append(f"{what} {name}")
             if what == "remove":
                 os.remove(file_path)
@@ -168,9 +178,17 @@ class Faults:
                         file.write(self.chance.randbytes(self.chance.randrange(1, 65536)))
                     file.flush()
                     os.fsync(file.fileno())
-        if dead:
+        if not dead and not all(each.startswith("flip") for each in said):
+            time.sleep(self.chance.uniform(0, 2))
+            daemon.kill()
+        if not daemon.running():
             daemon.start()
         return f"garbage on drive {drive} ({', '.join(said)}{', daemon dead' if dead else ''})"
+
+    def scrub(self, _):
+        """Beside the load and the other fault; what it finds is for the check at the round's end."""
+        done = self.cluster.admin("scrub", "start", "--rate", "1GiB")
+        return "scrub" if done.returncode == 0 else "scrub, not on all drives"
 
     def lose(self, drive):
         fresh = self.cluster.replace_drive(drive)
@@ -183,18 +201,16 @@ class Campaign:
         self.s3_ledger, self.posix_ledger = Ledger(), Ledger()
         cluster.s3().create_bucket(Bucket=BUCKET)
         self.top = os.path.join(cluster.mount_point, BUCKET)
-        for i in range(2):
+        for i in range(POSIX_WORKERS):
             os.makedirs(os.path.join(self.top, "posix", str(i)))
 
     def start_load(self, seed):
         workers = []
-        for i in range(4):
-            write, delete = s3_writer(self.cluster.s3())
-            workers.append(Worker(self.s3_ledger, f"s3/{i}/", Clocked(write), Clocked(delete), seed=f"{seed}/{i}"))
-        for i in range(2):
-            write, delete, _ = posix_door(self.top)
-            workers.append(Worker(self.posix_ledger, f"posix/{i}/", Clocked(write), Clocked(delete),
-                                  seed=f"{seed}/posix/{i}", between=IN_PLACE))
+        for i in range(S3_WORKERS):
+            workers.append(S3Worker(self.s3_ledger, f"s3/{i}/", mixed_s3_door(self.cluster.s3()), f"{seed}/{i}"))
+        for i in range(POSIX_WORKERS):
+            door = clocked(PosixDoor(self.top, *posix_door(self.top)))
+            workers.append(PosixWorker(self.posix_ledger, f"posix/{i}/", door, f"{seed}/posix/{i}", IN_PLACE))
         for worker in workers:
             worker.start()
         return workers
@@ -208,17 +224,38 @@ class Campaign:
                 raise RoundFailed("an operation hangs")
         if Clocked.longest > ANSWER_SECONDS:
             raise RoundFailed(f"an operation took {Clocked.longest:.0f} s")
+        wrong = [said for worker in workers for said in worker.wrong]
+        if wrong:
+            raise RoundFailed("wrong answers beside the faults:\n" + "\n".join(wrong))
 
     def verify(self, context):
-        _, _, by_s3 = s3_door(self.cluster.s3(), BUCKET)
-        _, _, by_mount = posix_door(self.top)
+        doors = (S3Door(self.cluster.s3(), BUCKET, *s3_door(self.cluster.s3(), BUCKET)),
+                 PosixDoor(self.top, *posix_door(self.top)))
+        by_s3, by_mount = doors[0].read, doors[1].read
         # What one door settles, the other must see.
         wrong = self.s3_ledger.verify(by_s3, context + ", by S3")
         wrong += self.posix_ledger.verify(by_mount, context + ", by the mount")
         wrong += self.s3_ledger.verify(by_mount, context + ", S3's by the mount")
         wrong += self.posix_ledger.verify(by_s3, context + ", the mount's by S3")
+        for door in doors:
+            for ledger, prefix in [(self.s3_ledger, f"s3/{i}/") for i in range(S3_WORKERS)] + \
+                                  [(self.posix_ledger, f"posix/{i}/") for i in range(POSIX_WORKERS)]:
+                wrong += self.differences(ledger, prefix, door, context)
         if wrong:
             raise RoundFailed("\n".join(wrong))
+
+    @staticmethod
+    def differences(ledger, prefix, door, context):
+        """Between what a door lists and what the ledger, settled, has there."""
+        there = {key for key, entry in ledger.entries.items() if key.startswith(prefix) and entry.certain is not None}
+        try:
+            # What was left of a write that ended between its two names is in no ledger.
+            listed = {key for key in door.list(prefix) if not key.endswith(".new")}
+        except FileNotFoundError:
+            listed = set()  # no key is left, so no directory
+        kind = type(door).__name__
+        return ([f"{context}: {key}: missing in {kind}'s list" for key in sorted(there - listed)] +
+                [f"{context}: {key}: in {kind}'s list, but not there" for key in sorted(listed - there)])
 
     def wait_until_whole(self):
         def whole():
@@ -276,7 +313,7 @@ class Campaign:
             except Exception:  # said where the round ends
                 troubles.append(traceback.format_exc())
 
-        threads = [threading.Thread(target=hurt, args=fault) for fault in faults.choose(self.only)]
+        threads = [threading.Thread(target=hurt, args=fault, daemon=True) for fault in faults.choose(self.only)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -331,6 +368,7 @@ def main():
     if missing:
         print(f"SKIPPED: the campaign needs {missing}", flush=True)
         return 77
+    in_own_namespaces()
     root = tempfile.mkdtemp(prefix="shoal-campaign-")
     cluster = None
     begin = time.monotonic()

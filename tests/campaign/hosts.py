@@ -7,6 +7,7 @@ process that makes a Network moves into one of its namespaces, so that it reache
 
 import contextlib
 import ctypes
+import datetime
 import json
 import os
 import shutil
@@ -17,7 +18,9 @@ import uuid
 
 from harness import shoal_binary, wait_until
 
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+PR_SET_PDEATHSIG = 1
 DRIVE_BYTES = 2 << 30
 
 
@@ -28,8 +31,41 @@ def run(*command, check=True):
     return done
 
 
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def system_call(name, *arguments):
+    if getattr(libc, name)(*arguments) != 0:
+        raise OSError(ctypes.get_errno(), f"{name}: {os.strerror(ctypes.get_errno())}")
+
+
+def end_by_hand(*_):
+    signal.signal(signal.SIGTERM, lambda *_: None)  # what has begun to clean up ends it
+    raise KeyboardInterrupt
+
+
+def in_own_namespaces():
+    """Goes on in a child that is the first process of its own namespaces of processes and mounts: however it ends, and be
+    it by SIGKILL, the kernel ends the daemons and removes mounts and networks. The caller's process passes signals on
+    and ends as the child does; only the child returns."""
+    system_call("unshare", CLONE_NEWNS | CLONE_NEWPID)
+    child = os.fork()
+    if child == 0:
+        system_call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        system_call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
+        system_call("mount", b"proc", b"/proc", b"proc", 0, None)
+        signal.signal(signal.SIGINT, lambda *_: None)
+        signal.signal(signal.SIGTERM, end_by_hand)
+        os.makedirs("/run/netns", exist_ok=True)
+        system_call("mount", b"netns", b"/run/netns", b"tmpfs", 0, None)
+        return
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os.kill(child, signal.SIGTERM))
+    _, status = os.waitpid(child, 0)
+    os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
+
+
 def enter_namespace(path):
-    libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open(path, os.O_RDONLY)
     try:
         if libc.setns(fd, CLONE_NEWNET) != 0:
@@ -93,7 +129,14 @@ class Daemon:
         with open(self.config_path, "w") as file:
             file.writelines(f"{name} = {value}\n" for name, value in lines)
 
+    def note(self, what):
+        """Into the daemon's own log, beside what it says itself."""
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+        with open(self.log_path, "a") as log:
+            log.write(f"{now} campaign: {what}\n")
+
     def start(self):
+        self.note("start")
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 ["nsenter", f"--net=/run/netns/{self.namespace}", self.binary(), "--config", self.config_path,
@@ -108,6 +151,7 @@ class Daemon:
         return self.process is not None and self.process.poll() is None
 
     def signal(self, number):
+        self.note(signal.Signals(number).name)
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)  # nsenter has become the daemon
         if number in (signal.SIGSTOP, signal.SIGCONT):
@@ -117,6 +161,7 @@ class Daemon:
         if self.process is not None:
             self.signal(signal.SIGKILL)
             self.process.wait()
+            self.note("dead")
 
 
 class Drive:
@@ -134,6 +179,7 @@ class HostCluster:
         self.code, self.down_after, self.out_after = code, down_after, out_after
         self.cluster_uuid = str(uuid.uuid4())
         self.network = Network()
+        self.closed = False
         self.drives = {}  # by id
         self.daemons = {}  # by name
         self.mount_point = os.path.join(root, "mnt")
@@ -142,6 +188,13 @@ class HostCluster:
         with open(self.credentials_path, "w") as file:
             file.write("[default]\naws_access_key_id = CAMPAIGN\naws_secret_access_key = " + uuid.uuid4().hex + "\n")
         os.chmod(self.credentials_path, 0o600)
+        try:
+            self.set_up(drives)
+        except BaseException:
+            self.close()
+            raise
+
+    def set_up(self, drives):
         namespace, self.client_address = self.network.add_host("client")
         self.network.enter(namespace)
         self.metad_namespace, metad_address = self.network.add_host("metad")
@@ -264,6 +317,8 @@ class HostCluster:
         self.network.set_link(self.daemons[name].namespace, up)
 
     def start_again(self, name):
+        if self.closed:
+            return  # a fault outlasts a campaign that is ended by hand
         daemon = self.daemons[name]
         if name == "fuse":
             run("umount", "-l", self.mount_point, check=False)
@@ -280,9 +335,11 @@ class HostCluster:
         wait_until(self.s3_answers, "S3 being back", 60)
 
     def close(self):
-        for daemon in self.daemons.values():
+        self.closed = True
+        for daemon in list(self.daemons.values()):
             with contextlib.suppress(Exception):
                 daemon.kill()
-        run("umount", "-l", self.mount_point, check=False)
+        while run("umount", "-l", self.mount_point, check=False).returncode == 0:
+            pass  # one may lie over another
         self.network.close()
         time.sleep(0.1)

@@ -5,10 +5,13 @@ sent and not answered (they may or may not have happened).
 """
 
 import collections
+import errno
 import hashlib
 import os
 import random
 import threading
+
+KEYS = 40  # of each worker
 
 
 class Entry:
@@ -27,10 +30,12 @@ class Ledger:
     def __init__(self):
         self.lock = threading.Lock()
         self.entries = {}
+        self.pairs = {}  # (from, to) -> both digests before and after a rename without an answer
 
     def begin(self, key, data, between=()):
         """`between`: states that the operation passes through before its answer."""
         with self.lock:
+            self.forget_pairs(key)
             entry = self.entries.setdefault(key, Entry())
             entry.possible.extend(digest(state) for state in between)
             entry.possible.append(digest(data))
@@ -40,6 +45,30 @@ class Ledger:
             entry = self.entries[key]
             entry.certain = digest(data)
             entry.possible = []
+
+    def forget_pairs(self, key):
+        self.pairs = {pair: states for pair, states in self.pairs.items() if key not in pair}
+
+    def begin_rename(self, old, new, data):
+        """Both names change or neither does. What `new` held must be known, or it must be new."""
+        self.begin(old, None)
+        with self.lock:
+            replaced = self.entries[new].certain if new in self.entries else None
+        self.begin(new, data)
+        with self.lock:
+            self.pairs[(old, new)] = ((digest(data), replaced), (None, digest(data)))
+
+    def renamed(self, old, new, data):
+        self.answered(old, None)
+        self.answered(new, data)
+        with self.lock:
+            self.forget_pairs(old)
+
+    def may_be(self, key):
+        """Digests of what `key` may hold."""
+        with self.lock:
+            entry = self.entries.get(key)
+            return {None} if entry is None else {entry.certain, *entry.possible}
 
     def verify(self, read, context):
         """`read(key)` gives bytes or None. Returns the list of what is wrong; settles what was open."""
@@ -51,6 +80,10 @@ class Ledger:
                 wrong.append(f"{context}: {key}: {what}")
             entry.certain = found
             entry.possible = []
+        for (old, new), states in self.pairs.items():
+            if (self.entries[old].certain, self.entries[new].certain) not in states:
+                wrong.append(f"{context}: {old} renamed to {new}: half done")
+        self.pairs = {}
         return wrong
 
 
@@ -69,22 +102,31 @@ class Worker(threading.Thread):
 
     def run(self):
         while not self.stopping.is_set():
-            key = f"{self.prefix}{self.random.randrange(40)}"
-            size = self.random.choice((0, 10, 4096, 4096, 20_000, 300_000))
-            data = None if self.random.random() < 0.2 else self.random.randbytes(size)
-            self.ledger.begin(key, data, self.between)
             try:
-                if data is None:
-                    self.delete(key)
-                else:
-                    self.write(key, data)
+                self.step()
             except Exception as error:  # whatever the door says when its server is gone
                 self.failed += 1
                 self.errors[f"{type(error).__name__}: {error}"] += 1
                 self.stopping.wait(0.02)
                 continue
-            self.ledger.answered(key, data)
             self.answered += 1
+
+    def some_key(self):
+        return f"{self.prefix}{self.random.randrange(KEYS)}"
+
+    def step(self):
+        """One operation; raises what the door says where it fails."""
+        key = self.some_key()
+        size = self.random.choice((0, 10, 4096, 4096, 20_000, 300_000))
+        self.change_to(key, None if self.random.random() < 0.2 else self.random.randbytes(size))
+
+    def change_to(self, key, data):
+        self.ledger.begin(key, data, self.between)
+        if data is None:
+            self.delete(key)
+        else:
+            self.write(key, data)
+        self.ledger.answered(key, data)
 
 
 def s3_door(s3, bucket):
@@ -128,18 +170,30 @@ def posix_door(top):
             finally:
                 os.close(fd)
 
-    def delete(key):
+    # Through a descriptor of the mounted directory: only a mount that is still there can answer that there is no such file.
+    def mounted_top():
         try:
-            os.unlink(os.path.join(top, key))
+            return os.open(top, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
-            # Only a mount that is still there can answer that there is no such file.
-            os.stat(top)
+            raise OSError(errno.ENOTCONN, "not mounted") from None
+
+    def delete(key):
+        directory = mounted_top()
+        try:
+            os.unlink(key, dir_fd=directory)
+        except FileNotFoundError:
+            pass
+        finally:
+            os.close(directory)
 
     def read(key):
+        directory = mounted_top()
         try:
-            with open(os.path.join(top, key), "rb") as file:
+            with open(os.open(key, os.O_RDONLY, dir_fd=directory), "rb") as file:
                 return file.read()
         except FileNotFoundError:
             return None
+        finally:
+            os.close(directory)
 
     return write, delete, read

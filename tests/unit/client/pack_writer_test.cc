@@ -414,6 +414,29 @@ TEST(PackWriterTest, AFullPackIsGivenBackOnceItsExtentsAreSettled) {
   EXPECT_EQ(cluster.metadata.closed, std::set<PackId>{by_pack.begin()->first});
 }
 
+TEST(PackWriterTest, PacksThatMetadDidNotTakeBackAreGivenBackLater) {
+  PackWriterLimits limits;
+  limits.pack_bytes_per_column = 16 << 10;
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 1), limits);
+  std::map<PackId, std::vector<Extent>> by_pack;
+  for (int i = 0; i < 20; ++i) {
+    const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
+    ASSERT_TRUE(extent.ok());
+    by_pack[extent->pack].push_back(*extent);
+  }
+  const PackId full = by_pack.begin()->first;
+  cluster.metadata.fail_with = DeadlineExceededError("metad is away");
+  cluster.executor.post([&] { cluster.writer->settled(by_pack.begin()->second); });
+  cluster.executor.run_ready();
+  cluster.clock.advance(seconds(5));
+  cluster.executor.run_ready();
+  EXPECT_TRUE(cluster.metadata.closed.empty());
+  cluster.metadata.fail_with = OkStatus();
+  cluster.clock.advance(seconds(5));
+  cluster.executor.run_ready();
+  EXPECT_EQ(cluster.metadata.closed, std::set<PackId>{full});
+}
+
 TEST(PackWriterTest, AFullPackIsGivenBackAfterTheGraceTimeInAnyCase) {
   PackWriterLimits limits;
   limits.pack_bytes_per_column = 16 << 10;
