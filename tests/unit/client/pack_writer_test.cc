@@ -427,13 +427,10 @@ TEST(PackWriterTest, PacksThatMetadDidNotTakeBackAreGivenBackLater) {
   const PackId full = by_pack.begin()->first;
   cluster.metadata.fail_with = DeadlineExceededError("metad is away");
   cluster.executor.post([&] { cluster.writer->settled(by_pack.begin()->second); });
-  cluster.executor.run_ready();
-  cluster.clock.advance(seconds(5));
-  cluster.executor.run_ready();
+  cluster.executor.run_until_idle(cluster.clock.now() + seconds(5));
   EXPECT_TRUE(cluster.metadata.closed.empty());
   cluster.metadata.fail_with = OkStatus();
-  cluster.clock.advance(seconds(5));
-  cluster.executor.run_ready();
+  cluster.executor.run_until_idle(cluster.clock.now() + seconds(5));
   EXPECT_EQ(cluster.metadata.closed, std::set<PackId>{full});
 }
 
