@@ -419,12 +419,13 @@ TEST(PackWriterTest, PacksThatMetadDidNotTakeBackAreGivenBackLater) {
   limits.pack_bytes_per_column = 16 << 10;
   DataPathCluster cluster(make_cluster_map(6, {kCode}, 1), limits);
   std::map<PackId, std::vector<Extent>> by_pack;
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 40; ++i) {
     const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
     ASSERT_TRUE(extent.ok());
     by_pack[extent->pack].push_back(*extent);
   }
   const PackId full = by_pack.begin()->first;
+  ASSERT_EQ(by_pack.begin()->second.size(), 16u);
   cluster.metadata.fail_with = DeadlineExceededError("metad is away");
   cluster.executor.post([&] { cluster.writer->settled(by_pack.begin()->second); });
   cluster.executor.run_until_idle(cluster.clock.now() + seconds(5));
