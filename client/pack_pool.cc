@@ -14,6 +14,8 @@ constexpr Duration kRefillPause = milliseconds(200);
 // all.
 constexpr Duration kFruitlessLeasePause = milliseconds(200);
 constexpr Duration kReleaseCheckEvery = seconds(1);
+// Before packs that metad did not take back are offered again.
+constexpr Duration kGiveBackPause = seconds(1);
 
 }  // namespace
 
@@ -303,19 +305,20 @@ void PackPool::give_back_later(PackId pack) {
   background_.spawn(give_back());
 }
 
+// Until metad has taken them: a pack that stays open keeps its placement group from moving.
 Task<void> PackPool::give_back() {
   co_await yield();  // so that several go in one command
-  while (!to_give_back_.empty()) {
+  while (!to_give_back_.empty() && !closing_) {
+    std::vector<PackId> packs = std::exchange(to_give_back_, {});
+    const std::uint64_t generation = metadata_.session_generation();
     proto::Command command;
-    for (const PackId pack : std::exchange(to_give_back_, {})) {
-      command.mutable_close_pack()->add_packs(pack.value());
-    }
+    for (const PackId pack : packs) command.mutable_close_pack()->add_packs(pack.value());
     Result<proto::CommandReply> reply = co_await metadata_.execute(std::move(command));
-    if (!reply.ok()) {
-      // They stay open until the session ends; metad closes them then.
-      log_warning("client", "full packs could not be given back", {{"status", reply.status()}});
-      break;
-    }
+    // A session that is gone has taken its packs with it.
+    if (reply.ok() || metadata_.session_generation() != generation) continue;
+    log_warning("client", "full packs could not be given back", {{"status", reply.status()}});
+    to_give_back_.insert(to_give_back_.end(), packs.begin(), packs.end());
+    if (!closing_) co_await sleep_for(kGiveBackPause);
   }
   giving_back_ = false;
 }
