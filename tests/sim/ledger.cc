@@ -14,8 +14,9 @@ using RowKey = std::pair<std::uint64_t, std::uint32_t>;  // pack, row
 class LedgerCheck {
  public:
   LedgerCheck(SimCluster& cluster, client::ClientStack& client)
-      : cluster_(cluster), client_(client) {}
+      : cluster_(cluster), client_(client), strict_(cluster.options().membership) {}
   Task<void> run();
+  const std::string& first_breach() const { return breach_; }
 
  private:
   Task<void> walk(InodeId directory);
@@ -26,11 +27,21 @@ class LedgerCheck {
   Task<void> check_fragment(StorageNode* node, FragmentInfo info);
   void check_rows();
   void check_dead_packs();
-  void breach(const std::string& what) { cluster_.fail("ledger: " + what); }
+  Task<void> check_held(StorageNode* node, PackId pack, std::vector<FragmentInfo> fragments);
+  bool is_excused(const StorageNode& node) const { return node.may_lose_data && !strict_; }
+  bool lives(const RowKey& row) const {
+    const auto named = referenced_.find(row);
+    return named != referenced_.end() && named->second > 0;
+  }
+  void breach(const std::string& what) {
+    if (breach_.empty()) breach_ = "ledger: " + what;
+  }
   MonotonicTime deadline() const { return cluster_.simulator().now() + std::chrono::minutes(1); }
 
   SimCluster& cluster_;
   client::ClientStack& client_;
+  const bool strict_;
+  std::string breach_;
   std::set<std::uint64_t> seen_;                           // inodes
   std::map<RowKey, std::uint64_t> referenced_;             // bytes, by the extents
   std::map<std::uint64_t, proto::PackRecord> packs_;       // as metad says
@@ -134,8 +145,10 @@ void LedgerCheck::compare_bytes() {
 }
 
 Task<void> LedgerCheck::check_fragment(StorageNode* node, FragmentInfo info) {
-  stored_[{info.key.pack.value(), info.key.row}][info.key.column] = info.shape;
-  if (node->may_lose_data) co_return;
+  const RowKey row{info.key.pack.value(), info.key.row};
+  stored_[row][info.key.column] = info.shape;
+  // What nothing refers to is not repaired.
+  if (is_excused(*node) || (strict_ && !lives(row))) co_return;
   ReadFragmentRequest request;
   request.drive = node->info.id;
   request.key = info.key;
@@ -151,7 +164,7 @@ Task<void> LedgerCheck::list_drive(StorageNode* node) {
   const DriveId id = node->info.id;
   if (!node->server->trouble().ok()) {
     all_drives_serve_ = false;
-    if (!node->may_lose_data)
+    if (!is_excused(*node))
       breach(node->host.name + " does not serve: " + node->server->trouble().to_string());
     co_return;
   }
@@ -168,11 +181,29 @@ Task<void> LedgerCheck::list_drive(StorageNode* node) {
     const auto fragments =
         co_await node->server->list_fragments(id, pack.pack, 0, 1'000'000, deadline());
     if (!fragments.ok()) {
-      if (!node->may_lose_data)
+      if (!is_excused(*node))
         breach("listing " + node->host.name + ": " + fragments.status().to_string());
       continue;
     }
-    for (const FragmentInfo& info : *fragments) co_await check_fragment(node, info);
+    co_await check_held(node, pack.pack, *fragments);
+  }
+}
+
+// A fragment counts where the map names its drive; anywhere else it has no business.
+Task<void> LedgerCheck::check_held(StorageNode* node, PackId pack,
+                                   std::vector<FragmentInfo> fragments) {
+  const auto map = client_.metadata().cluster_map();
+  const PlacementGroup* group = map->group(pg_of_pack(pack));
+  for (const FragmentInfo& info : fragments) {
+    const bool named = group != nullptr && info.key.column < group->drives.size() &&
+                       group->drives[info.key.column] == node->info.id;
+    if (strict_ && !named) {
+      breach("drive " + node->info.id.to_string() + " holds " + pack.to_string() + "/" +
+             std::to_string(info.key.row) + "/" + std::to_string(info.key.column) +
+             ", which belongs elsewhere");
+    } else {
+      co_await check_fragment(node, info);
+    }
   }
 }
 
@@ -190,7 +221,7 @@ void LedgerCheck::check_rows() {
     for (int column = 0; column < shape.code.width(); ++column) {
       if (shape.height(column) == 0 || columns.contains(column)) continue;
       const DriveId drive = group->drives[static_cast<std::size_t>(column)];
-      if (cluster_.storage()[drive.value() - 1]->may_lose_data) continue;
+      if (is_excused(*cluster_.storage()[drive.value() - 1])) continue;
       breach(name_of(row) + " lacks column " + std::to_string(column) + " on drive " +
              drive.to_string());
     }
@@ -200,7 +231,8 @@ void LedgerCheck::check_rows() {
 void LedgerCheck::check_dead_packs() {
   for (const auto& [id, pack] : packs_) {
     if (pack.state() != proto::PACK_CLOSED)
-      breach("pack " + std::to_string(id) + " is open although no client is there");
+      breach("pack " + std::to_string(id) + " of session " + std::to_string(pack.session()) +
+             " is open although no client is there");
     // A drive that does not serve keeps its part, and with it the pack, for later.
     if (pack.live_bytes() == 0 && all_drives_serve_) {
       std::string holders;
@@ -212,7 +244,7 @@ void LedgerCheck::check_dead_packs() {
     }
   }
   for (const auto& [drive, packs] : held_) {
-    if (cluster_.storage()[drive - 1]->may_lose_data) continue;
+    if (is_excused(*cluster_.storage()[drive - 1])) continue;
     for (const std::uint64_t id : packs) {
       if (!packs_.contains(id))
         breach("drive " + std::to_string(drive) + " holds pack " + std::to_string(id) +
@@ -226,7 +258,9 @@ Task<void> LedgerCheck::run() {
   co_await list_packs();
   compare_bytes();
   Executor* const home = Executor::current();
+  if (strict_) (void)co_await client_.metadata().refresh_cluster_map();
   for (const auto& node : cluster_.storage()) {
+    if (node->lost || client_.metadata().cluster_map()->drive(node->info.id) == nullptr) continue;
     co_await hop_to(*node->host.executor);
     co_await list_drive(node.get());
     co_await hop_to(*home);
@@ -237,9 +271,10 @@ Task<void> LedgerCheck::run() {
 
 }  // namespace
 
-Task<void> check_ledger(SimCluster* cluster, client::ClientStack* client) {
+Task<std::string> check_ledger(SimCluster* cluster, client::ClientStack* client) {
   LedgerCheck check(*cluster, *client);
   co_await check.run();
+  co_return check.first_breach();
 }
 
 }  // namespace shoal::sim

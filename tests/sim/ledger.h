@@ -7,7 +7,9 @@
 
 namespace shoal::sim {
 
-// Breaches go to cluster->fail(). With nothing under way, on the client's executor.
-Task<void> check_ledger(SimCluster* cluster, client::ClientStack* client);
+// With nothing under way, on the client's executor. The first breach, or "". In runs with
+// membership repair has ended, and no drive is excused: what the map names is where it says,
+// verified, and no drive of the map holds a fragment that no group wants of it.
+Task<std::string> check_ledger(SimCluster* cluster, client::ClientStack* client);
 
 }  // namespace shoal::sim

@@ -37,8 +37,8 @@ int usage() {
   std::fprintf(
       stderr,
       "usage: shoal_sim [--seed S] [--from S] [--seeds N] [--regressions FILE] [--jobs N]\n"
-      "                 [--quick] [--twice] [--trace] [--verbose]\n"
-      "                 [--canary flush|fragment|retries] [--expect-failure]\n");
+      "                 [--quick] [--membership] [--twice] [--trace] [--verbose]\n"
+      "                 [--canary flush|fragment|retries|moves|monitor] [--expect-failure]\n");
   return 2;
 }
 
@@ -46,6 +46,8 @@ std::optional<Canary> canary_of(const std::string& name) {
   if (name == "flush") return Canary::kAcknowledgeBeforeFlush;
   if (name == "fragment") return Canary::kDropFragment;
   if (name == "retries") return Canary::kForgetRetries;
+  if (name == "moves") return Canary::kCarelessMoves;
+  if (name == "monitor") return Canary::kHastyMonitor;
   return std::nullopt;
 }
 
@@ -70,6 +72,8 @@ std::optional<Options> parse(int argc, char** argv) {
       options.twice = true;
     else if (flag == "--quick")
       options.run.quick = true;
+    else if (flag == "--membership")
+      options.run.membership = true;
     else if (flag == "--trace")
       options.run.print_trace = true;
     else if (flag == "--verbose")
@@ -196,8 +200,9 @@ class Runner {
     if (WIFSIGNALED(status))
       std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed),
                   WTERMSIG(status) == SIGALRM ? "took too long" : strsignal(WTERMSIG(status)));
-    std::printf("replay with: shoal_sim --seed %llu%s --verbose --trace\n",
-                static_cast<unsigned long long>(seed), options_.run.quick ? " --quick" : "");
+    std::printf("replay with: shoal_sim --seed %llu%s%s --verbose --trace\n",
+                static_cast<unsigned long long>(seed), options_.run.quick ? " --quick" : "",
+                options_.run.membership ? " --membership" : "");
     std::fflush(stdout);
   }
 

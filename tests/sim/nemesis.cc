@@ -10,6 +10,8 @@ Nemesis::Nemesis(SimCluster& cluster, std::uint64_t seed)
   for (int fault = 0; fault < static_cast<int>(Fault::kCount); ++fault) {
     if (random_.below(5) < 2) chosen_.push_back(static_cast<Fault>(fault));
   }
+  for (const auto* nodes : {&cluster.clients(), &cluster.workers()})
+    for (const auto& node : *nodes) clients_.push_back(node.get());
   pause_ = milliseconds(500 + random_.below(4000));
   if (random_.below(2) == 0) {
     usual_network_.loss_per_mille = random_.below(30);
@@ -53,11 +55,10 @@ StorageNode* Nemesis::any_bad_storage() {
 }
 
 SimHost& Nemesis::any_host() {
-  const std::uint64_t chosen =
-      random_.below(1 + cluster_.storage().size() + cluster_.clients().size());
+  const std::uint64_t chosen = random_.below(1 + cluster_.storage().size() + clients_.size());
   if (chosen == 0) return cluster_.metad_host();
   if (chosen <= cluster_.storage().size()) return cluster_.storage()[chosen - 1]->host;
-  return cluster_.clients()[chosen - 1 - cluster_.storage().size()]->host;
+  return clients_[chosen - 1 - cluster_.storage().size()]->host;
 }
 
 // Mostly short; sometimes longer than a session lives.
@@ -114,7 +115,7 @@ void Nemesis::begin(Fault fault) {
     case Fault::kKillStorage: kill_storage(any_storage()); break;
     case Fault::kKillMetad: kill_metad(); break;
     case Fault::kKillClient: {
-      ClientNode& node = *cluster_.clients()[random_.below(cluster_.clients().size())];
+      ClientNode& node = *clients_[random_.below(clients_.size())];
       if (!node.host.up()) break;
       cluster_.kill_client(node);
       spawn(restart_client_later(&node, outage()));

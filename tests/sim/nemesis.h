@@ -54,6 +54,7 @@ class Nemesis {
   SimCluster& cluster_;
   Simulator& simulator_;
   SeededRandom random_;
+  std::vector<ClientNode*> clients_;  // workers, too
   NetworkFaults usual_network_;
   std::vector<Fault> chosen_;
   Duration pause_{};

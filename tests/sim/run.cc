@@ -1,6 +1,7 @@
 #include "tests/sim/run.h"
 
 #include "tests/sim/ledger.h"
+#include "tests/sim/membership.h"
 #include "tests/sim/nemesis.h"
 #include "tests/sim/workloads/workload.h"
 
@@ -13,6 +14,9 @@ using std::chrono::seconds;
 // Longer than a session lives, and than the collector needs for what it left.
 constexpr Duration kCollectorPatience = minutes(3);
 constexpr Duration kRestPatience = minutes(20);
+// In which repair ends once nothing fails any more, and every row is whole.
+constexpr Duration kRepairPatience = minutes(20);
+constexpr Duration kAuditInterval = seconds(20);
 constexpr std::uint64_t kMaxSteps = 20'000'000;
 
 class Run {
@@ -27,17 +31,26 @@ class Run {
     cluster.clients = static_cast<int>(1 + random_.below(3));
     if (cluster.drives >= 6 && random_.below(2) == 0) cluster.code = {3, 2, MatrixId::kCauchy};
     if (random_.below(4) == 0) cluster.drive_bytes = 5 << 20;  // it fills up
+    if (options.membership) choose_membership(&cluster);
     cluster_ = std::make_unique<SimCluster>(simulator_, cluster);
     nemesis_ = std::make_unique<Nemesis>(*cluster_, random_.next());
+    if (options.membership) membership_ = std::make_unique<Membership>(*cluster_, random_.next());
   }
   RunResult run();
 
  private:
+  void choose_membership(ClusterOptions* cluster);
+  void settle_membership();
+  void wait_for_repair();
+  void audit(client::ClientStack* checker);
+  void lose_as_many_as_it_bears(client::ClientStack* checker);
   void work();
   void come_to_rest();
   void check();
   std::uint64_t dead_packs();
   void wait_for_collector();
+  void close_clients();
+  void check_workloads(client::ClientStack* checker);
   template <typename Done>
   bool wait(Done done, Duration patience) {
     return simulator_.run_until(
@@ -45,14 +58,26 @@ class Run {
         simulator_.now() + patience);
   }
   // A step of the checks, on the checker's executor.
-  void run_check(Task<void> task);
+  void run_check(Task<void> task) { run_check(cluster_->checker_executor(), std::move(task)); }
+  void run_check(SimExecutor& executor, Task<void> task);
 
   Simulator simulator_;
   SeededRandom random_;
   std::unique_ptr<SimCluster> cluster_;
   std::unique_ptr<Nemesis> nemesis_;
+  std::unique_ptr<Membership> membership_;  // null: the drives stay what they are
   std::vector<std::unique_ptr<Workload>> workloads_;
 };
+
+void Run::choose_membership(ClusterOptions* cluster) {
+  cluster->membership = true;
+  cluster->workers = static_cast<int>(1 + random_.below(2));
+  cluster->drive_bytes = 24 << 20;
+  cluster->load.least_seconds *= 2;
+  cluster->load.more_seconds *= 2;
+  cluster->monitor.down_after = seconds(2 + random_.below(8));
+  cluster->monitor.out_after = seconds(5 + random_.below(60));
+}
 
 void Run::work() {
   workloads_ = make_workloads(*cluster_, random_);
@@ -62,12 +87,14 @@ void Run::work() {
     return;
   }
   nemesis_->start();
+  if (membership_ != nullptr) membership_->start();
   const Load& load = cluster_->options().load;
   (void)wait([] { return false; }, seconds(load.least_seconds + random_.below(load.more_seconds)));
 }
 
 void Run::come_to_rest() {
   nemesis_->stop();
+  if (membership_ != nullptr) membership_->stop();
   if (!cluster_->heal()) {
     cluster_->fail("the cluster does not come up again");
     return;
@@ -98,9 +125,9 @@ Task<void> close_client(SimCluster* cluster, ClientNode* node) {
   if (!closed.ok()) cluster->fail("closing " + node->host.name + ": " + closed.to_string());
 }
 
-void Run::run_check(Task<void> task) {
+void Run::run_check(SimExecutor& executor, Task<void> task) {
   const auto ended = std::make_shared<bool>(false);
-  cluster_->checker_executor().post(
+  executor.post(
       [task = std::move(task), ended]() mutable { spawn(mark_end(std::move(task), ended)); });
   if (!wait([&] { return *ended; }, kRestPatience)) cluster_->fail("a check does not end");
 }
@@ -135,26 +162,76 @@ void Run::wait_for_collector() {
   } while (now > 0 && now < before && cluster_->failure().empty());
 }
 
+void Run::close_clients() {
+  for (const auto& node : cluster_->clients()) {
+    if (!cluster_->failure().empty()) return;
+    run_check(*node->host.executor, close_client(cluster_.get(), node.get()));
+  }
+}
+
+void Run::check_workloads(client::ClientStack* checker) {
+  for (const auto& workload : workloads_) {
+    if (!cluster_->failure().empty()) return;
+    run_check(workload->check(checker));
+  }
+}
+
+void Run::settle_membership() {
+  if (!cluster_->failure().empty()) return;
+  run_check(*cluster_->operations().host.executor, membership_->settle());
+}
+
+void Run::wait_for_repair() {
+  if (!cluster_->failure().empty()) return;
+  (void)wait([&] { return membership_->is_settled(); }, kRepairPatience);
+  if (!membership_->is_settled()) cluster_->fail("repair does not end:" + membership_->describe());
+}
+
+namespace {
+Task<void> audit_once(SimCluster* cluster, client::ClientStack* checker,
+                      std::shared_ptr<std::string> breach) {
+  *breach = co_await check_ledger(cluster, checker);
+}
+}  // namespace
+
+// Without membership nothing is under way any more: the first look counts. With it repair may still
+// find something, but not for long.
+void Run::audit(client::ClientStack* checker) {
+  const auto breach = std::make_shared<std::string>();
+  const MonotonicTime begin = simulator_.now();
+  do {
+    if (!cluster_->failure().empty()) return;
+    run_check(audit_once(cluster_.get(), checker, breach));
+    if (breach->empty()) return;
+    simulator_.trace("not yet whole: " + *breach);
+    if (membership_ != nullptr) (void)wait([] { return false; }, kAuditInterval);
+  } while (membership_ != nullptr && simulator_.now() - begin < kRepairPatience);
+  cluster_->fail(*breach);
+}
+
+// What was restored is worth something only if it gives the bytes when it is all that is left.
+void Run::lose_as_many_as_it_bears(client::ClientStack* checker) {
+  if (!cluster_->failure().empty()) return;
+  for (StorageNode* const node : membership_->spare_drives(cluster_->options().code.m)) {
+    simulator_.trace("lose drive at the end", node->info.id.value());
+    cluster_->lose_drive(*node);
+  }
+  check_workloads(checker);
+}
+
 void Run::check() {
   client::ClientStack* const checker = cluster_->open_checker();
   if (checker == nullptr) return;
-  for (const auto& workload : workloads_) {
-    if (!cluster_->failure().empty()) return;
-    run_check(workload->check(checker));
+  if (membership_ != nullptr) {
+    settle_membership();
+    wait_for_repair();
   }
-  for (const auto& node : cluster_->clients()) {
-    if (!cluster_->failure().empty()) return;
-    const auto ended = std::make_shared<bool>(false);
-    node->host.executor->post(
-        [this, &node, ended] { spawn(mark_end(close_client(cluster_.get(), node.get()), ended)); });
-    if (!wait([&] { return *ended; }, kRestPatience)) cluster_->fail("a client does not close");
-  }
+  check_workloads(checker);
+  close_clients();
   wait_for_collector();
-  if (cluster_->failure().empty()) run_check(check_ledger(cluster_.get(), checker));
-  for (const auto& workload : workloads_) {
-    if (!cluster_->failure().empty()) return;
-    run_check(workload->check(checker));
-  }
+  audit(checker);
+  check_workloads(checker);
+  if (membership_ != nullptr) lose_as_many_as_it_bears(checker);
 }
 
 RunResult Run::run() {

@@ -11,7 +11,8 @@ namespace shoal::sim {
 struct RunOptions {
   std::uint64_t seed = 1;
   Canary canary = Canary::kNone;
-  bool quick = false;  // a tenth of the load
+  bool quick = false;       // a tenth of the load
+  bool membership = false;  // drives come and go, and are repaired
   bool print_trace = false;
 };
 

@@ -10,6 +10,7 @@
 
 #include "client/client_stack.h"
 #include "metad/cluster/collector.h"
+#include "metad/cluster/monitor.h"
 #include "metad/service/metadata_server.h"
 #include "storaged/service.h"
 #include "tests/sim/sim_checkpoint.h"
@@ -24,6 +25,8 @@ enum class Canary {
   kAcknowledgeBeforeFlush,  // devices say that bytes are durable which are not
   kDropFragment,            // now and then a fragment is acknowledged and never sent
   kForgetRetries,           // a command that comes again is run again
+  kCarelessMoves,           // a worker ends moves without a look at what was moved
+  kHastyMonitor,            // drives are given up once they are down, however many they are
 };
 
 // How much is done in a run.
@@ -46,6 +49,10 @@ struct ClusterOptions {
   std::uint64_t journal_segment_bytes = 64 << 10;
   std::uint64_t checkpoint_after_bytes = 80 << 10;
   Canary canary = Canary::kNone;
+  // Drives are lost, given up, drained and added; a monitor and workers do what follows.
+  bool membership = false;
+  int workers = 0;
+  metad::MonitorOptions monitor;
 };
 
 // A drive, the machine it is in and the daemon that serves it.
@@ -55,6 +62,8 @@ struct StorageNode {
   DriveInfo info;
   storaged::StorageServer* server = nullptr;
   bool may_lose_data = false;  // rot and errors are put on it: at most m of them in a run
+  bool joined = false;         // the configuration names it
+  bool lost = false;           // the device is gone for good, and its daemon with it
 };
 
 struct ClientNode {
@@ -71,6 +80,9 @@ class SimCluster {
   // Starts every process; returns once metad serves. Errors: metad's.
   Status start();
 
+  // As `metad` has it now. kNotFound when it does not know it.
+  Result<proto::PackRecord> pack_record(PackId pack) const;
+
   void start_metad();
   void start_storage(StorageNode& node);
   void start_client(ClientNode& node);
@@ -78,6 +90,10 @@ class SimCluster {
   void kill_metad(std::optional<PowerLoss> loss);
   void kill_storage(StorageNode& node, std::optional<PowerLoss> loss);
   void kill_client(ClientNode& node);
+  // A drive that nobody knows yet, and its daemon.
+  StorageNode& make_drive();
+  // The device is gone for good.
+  void lose_drive(StorageNode& node);
 
   // No faults any more, everything is up. Returns whether all came up in time.
   bool heal();
@@ -90,6 +106,10 @@ class SimCluster {
   metad::Collector* collector() { return collector_; }
   std::vector<std::unique_ptr<StorageNode>>& storage() { return storage_; }
   std::vector<std::unique_ptr<ClientNode>>& clients() { return clients_; }
+  std::vector<std::unique_ptr<ClientNode>>& workers() { return workers_; }
+  ClientNode& operations() { return *operator_; }
+  // What metad had applied last, also while it is dead. Null before its first start.
+  metad::StateMachine* machine() const { return machine_; }
   const ClusterOptions& options() const { return options_; }
   // A client of its own, at rest: for checks.
   client::ClientStack* open_checker();
@@ -105,6 +125,11 @@ class SimCluster {
   Task<void> run_metad(std::uint64_t life);
   Task<void> run_storage(StorageNode* node, std::uint64_t life);
   Task<void> run_client(ClientNode* node, std::uint64_t life);
+  std::unique_ptr<ClientNode> make_client(std::string name);
+  void start_worker(client::ClientStack* stack, SimExecutor* executor);
+  client::PackWriterLimits writer_limits(const ClientNode& node) const;
+  // Fails on drops of what lives, whoever asks for them and whenever they arrive.
+  void check_drop(DriveId drive, PackId pack, const std::vector<std::uint32_t>* rows, bool evicts);
   Task<Result<std::unique_ptr<client::ClientStack>>> open_client(ClientNode* node);
   bool all_up() const;
   std::vector<DriveInfo> drive_infos() const;
@@ -117,10 +142,14 @@ class SimCluster {
   CheckpointRecords checkpoint_;
   metad::MetadataServer* metadata_ = nullptr;
   metad::Collector* collector_ = nullptr;
+  metad::StateMachine* machine_ = nullptr;
+  int next_host_ = 0;
   std::uint64_t canary_counter_ = 0;
   std::vector<std::unique_ptr<StorageNode>> storage_;
   std::vector<std::unique_ptr<ClientNode>> clients_;
+  std::vector<std::unique_ptr<ClientNode>> workers_;
   std::unique_ptr<ClientNode> checker_;
+  std::unique_ptr<ClientNode> operator_;  // people, who change what drives there are
   std::string failure_;
 };
 

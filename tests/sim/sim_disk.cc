@@ -335,6 +335,13 @@ void SimDisk::lose_power(PowerLoss kind) {
   }
 }
 
+void SimDisk::destroy() {
+  names_.clear();
+  changing_.clear();
+  making_.clear();
+  faults_.unplugged = true;
+}
+
 bool SimDisk::rot() {
   std::vector<std::pair<File*, std::uint64_t>> pages;
   for (const auto& [name, file] : names_) {

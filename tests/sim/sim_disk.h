@@ -55,6 +55,8 @@ class SimDisk {
   void process_died();
   // And the machine has lost power.
   void lose_power(PowerLoss kind);
+  // All of it is gone, for good.
+  void destroy();
   // Flips one bit of a page that was written once. Returns whether there was one.
   bool rot();
 

@@ -48,12 +48,16 @@ Task<Status> SimStorageLink::seal_pack(DriveId drive, PackId pack, std::uint64_t
   });
 }
 Task<Status> SimStorageLink::delete_pack(DriveId drive, PackId pack, MonotonicTime deadline) {
-  return send<Status>(
-      deadline, [=](StorageApi* storage) { return storage->delete_pack(drive, pack, deadline); });
+  return send<Status>(deadline, [=, this](StorageApi* storage) {
+    if (network_.on_drop) network_.on_drop(drive, pack, nullptr, false);
+    return storage->delete_pack(drive, pack, deadline);
+  });
 }
 Task<Status> SimStorageLink::evict_pack(DriveId drive, PackId pack, MonotonicTime deadline) {
-  return send<Status>(
-      deadline, [=](StorageApi* storage) { return storage->evict_pack(drive, pack, deadline); });
+  return send<Status>(deadline, [=, this](StorageApi* storage) {
+    if (network_.on_drop) network_.on_drop(drive, pack, nullptr, true);
+    return storage->evict_pack(drive, pack, deadline);
+  });
 }
 Task<Result<std::vector<RowObject>>> SimStorageLink::row_directory(DriveId drive, FragmentKey key,
                                                                    MonotonicTime deadline) {
@@ -74,7 +78,8 @@ Task<Result<std::vector<DamagedFragment>>> SimStorageLink::damaged_fragments(
 }
 Task<Status> SimStorageLink::delete_rows(DriveId drive, PackId pack,
                                          std::vector<std::uint32_t> rows, MonotonicTime deadline) {
-  return send<Status>(deadline, [=](StorageApi* storage) {
+  return send<Status>(deadline, [=, this](StorageApi* storage) {
+    if (network_.on_drop) network_.on_drop(drive, pack, &rows, false);
     return storage->delete_rows(drive, pack, rows, deadline);
   });
 }

@@ -49,6 +49,11 @@ class SimNetwork {
   // Messages from the one to the other are lost from now on; the other way round is another matter.
   void cut(const SimHost& from, const SimHost& to) { cut_.emplace(from.number, to.number); }
   void heal() { cut_.clear(); }
+  // Called when a drive begins to drop a pack, or rows of it; with `evicts` because it is
+  // elsewhere.
+  std::function<void(DriveId drive, PackId pack, const std::vector<std::uint32_t>* rows,
+                     bool evicts)>
+      on_drop;
   // Called when a host has been killed: its callers learn of it, or do not.
   void host_died(SimHost& host);
 
