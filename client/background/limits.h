@@ -39,9 +39,7 @@ struct RebuildLimits {
   std::size_t fragments_at_once = 32;
   // Columns moved side by side.
   std::size_t moves_at_once = 8;
-  // How often the cluster map and the drives are looked at while there is nothing to do, and what
-  // could not be done is tried again.
-  Duration idle_interval = std::chrono::seconds(1);
+  // How often the cluster map and the drives are looked at.
   Duration interval = std::chrono::seconds(2);
   // What waits for writers to give their packs back is looked at again after this, then after twice
   // of it and so on.

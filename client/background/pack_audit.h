@@ -25,11 +25,7 @@ class DamageMap {
   // It did not say what it knows to be damaged: nothing it lists can be relied on.
   void set_unknown(DriveId drive) { unknown_.insert(drive); }
   bool unknown(DriveId drive) const { return unknown_.contains(drive); }
-  std::uint64_t count() const {
-    std::uint64_t count = 0;
-    for (const auto& [drive, keys] : damaged_) count += keys.size();
-    return count;
-  }
+  friend bool operator==(const DamageMap&, const DamageMap&) = default;
 
  private:
   absl::flat_hash_set<DriveId> unknown_;

@@ -145,8 +145,8 @@ Task<Duration> Rebuilder::pass(WorkControl* control) {
   closing_wait_ = std::exchange(waits_for_writers_, false)
                       ? std::min(2 * closing_wait_, options_.limits.interval)
                       : options_.limits.first_closing_wait / 2;
-  if (status.ok() && closing_wait_ >= options_.limits.first_closing_wait) co_return closing_wait_;
-  co_return status.ok() && all.empty() ? options_.limits.idle_interval : options_.limits.interval;
+  const bool soon = status.ok() && closing_wait_ >= options_.limits.first_closing_wait;
+  co_return soon ? closing_wait_ : options_.limits.interval;
 }
 
 // How many rows have less than their full protection now, and how much the moves still have to do.
@@ -363,7 +363,7 @@ Task<void> Rebuilder::restore_one(RestoreJob job, Outcome* outcome) {
 // A new map may bring back a drive that lacks something; other damage is known than before; or it
 // is time, sooner when the last audit left something undone.
 bool Rebuilder::audit_due(const Work& work) const {
-  if (audited_epoch_ != work.map->epoch || audited_damage_ != work.damage.count()) return true;
+  if (audited_epoch_ != work.map->epoch || audited_damage_ != work.damage) return true;
   // Soon at first: what failed was perhaps only busy.
   const Duration retry = std::min(options_.limits.retry_interval,
                                   options_.limits.interval * (1 << std::min(retries_, 10)));
@@ -397,7 +397,7 @@ Task<Status> Rebuilder::audit_all(Work* work) {
   audited_whole_ = all.missing == all.restored && all.complete;
   retries_ = audited_whole_ ? 0 : retries_ + 1;
   audited_epoch_ = work->map->epoch;
-  audited_damage_ = work->damage.count();
+  audited_damage_ = work->damage;
   audited_at_ = options_.executor.now();
   repair->set_audited_epoch(all.complete ? audited_epoch_ : 0);
   if (!all.complete)

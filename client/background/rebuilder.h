@@ -83,7 +83,7 @@ class Rebuilder final : public BackgroundTask {
   proto::TaskReport report_;
   std::uint64_t finished_moves_ = 0;
   std::uint64_t audited_epoch_ = 0;  // of the map
-  std::uint64_t audited_damage_ = 0;
+  DamageMap audited_damage_;
   bool audited_whole_ = false;
   int retries_ = 0;  // audits in a row that left something undone
   MonotonicTime audited_at_{};

@@ -137,8 +137,8 @@ std::vector<SurveyedPack> Repacker::choose(const PoolSurvey& survey, bool hurry)
   report_.set_candidate_packs(chosen.size());
   report_.set_candidate_raw_bytes(raw_bytes);
   report_.set_candidate_live_bytes(live_bytes);
-  const std::uint64_t least = std::max(
-      limits_.min_gain_bytes, survey.raw_bytes * limits_.min_gain_of_pool_permille / 1000);
+  const std::uint64_t least =
+      std::max(limits_.min_gain_bytes, survey.raw_bytes * limits_.min_gain_of_pool_permille / 1000);
   const std::uint64_t gain = raw_bytes - std::min(raw_bytes, full_bytes);
   if (all_hopeless || (gain < least && !hurry)) return {};
   std::sort(chosen.begin(), chosen.end(), [](const SurveyedPack& a, const SurveyedPack& b) {
@@ -278,8 +278,7 @@ Task<void> Repacker::read_row(std::vector<Moved>* row) {
       const StoredRun& last = *all[to - 1].run;
       const StoredRun& next = *all[to].run;
       const bool near = next.pack == first.pack && next.row == first.row &&
-                        next.column == first.column &&
-                        next.column_offset >= last.column_end() &&
+                        next.column == first.column && next.column_offset >= last.column_end() &&
                         next.column_offset - last.column_end() <= kRepackReadGapBytes;
       if (!near) break;
     }

@@ -313,28 +313,38 @@ Task<bool> PoolCheck::row_lives(PackId pack, std::uint32_t row) {
 Task<void> PoolCheck::read_row(const Look* look, const AuditedRow* row,
                                const std::vector<Extent>* extents, AsyncSemaphore* slots) {
   const PackAudit& audit = look->audit;
-  RowCheck check = co_await check_row(&source_, &audit, row, extents);
-  report_.bytes_read += check.bytes_read;
   report_.extents_read += extents->size();
-  // Deleted while it was read?
-  bool counts = !check.troubles.empty();
-  if (counts) counts = co_await row_lives(audit.pack, row->row);
-  if (counts) {
+  // What was restored is looked at again: that, and no answer of a drive, ends it.
+  for (int round = 0; round < options_.looks; ++round) {
+    const RowCheck check = co_await check_row(&source_, &audit, row, extents);
+    report_.bytes_read += check.bytes_read;
+    if (check.troubles.empty()) break;
+    const bool lives = co_await row_lives(audit.pack, row->row);
+    if (!lives) break;  // deleted while it was read
     for (const std::string& trouble : check.troubles) options_.problem(trouble);
     report_.wrong_fragments += static_cast<std::uint64_t>(std::popcount(check.wrong));
     report_.lost_extents += check.lost_extents;
     if (check.lost_extents > 0) report_.hurt_rows[audit.pack].insert(row->row);
-    const bool possible = decodable(*row, row->present & ~check.wrong);
-    if (options_.repair && check.lost_extents == 0 && possible) {
-      for (std::uint8_t c = 0; c < audit.group.drives.size(); ++c) {
-        if ((check.wrong >> c & 1) == 0) continue;
-        RestoreJob job = job_for(audit, *row, c);
-        job.present &= ~check.wrong;
-        (void)co_await restore(std::move(job));
-      }
-    }
+    const bool possible = check.lost_extents == 0 && decodable(*row, row->present & ~check.wrong);
+    if (!options_.repair || !possible || round + 1 == options_.looks) break;
+    const bool restored = co_await restore_wrong(&audit, row, check.wrong);
+    if (!restored) break;
   }
   slots->release();
+}
+
+// False: not all.
+Task<bool> PoolCheck::restore_wrong(const PackAudit* audit, const AuditedRow* row,
+                                    std::uint32_t wrong) {
+  bool all = true;
+  for (std::uint8_t c = 0; c < audit->group.drives.size(); ++c) {
+    if ((wrong >> c & 1) == 0) continue;
+    RestoreJob job = job_for(*audit, *row, c);
+    job.present &= ~wrong;
+    const bool restored = co_await restore(std::move(job));
+    all = all && restored;
+  }
+  co_return all;
 }
 
 // --- the other direction

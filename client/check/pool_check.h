@@ -97,6 +97,7 @@ class PoolCheck {
   Task<void> read_row(const Look* look, const AuditedRow* row, const std::vector<Extent>* extents,
                       AsyncSemaphore* slots);
   Task<bool> row_lives(PackId pack, std::uint32_t row);
+  Task<bool> restore_wrong(const PackAudit* audit, const AuditedRow* row, std::uint32_t wrong);
 
   Task<Status> check_strays();
   struct Stray {

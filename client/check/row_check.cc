@@ -1,5 +1,6 @@
 #include "client/check/row_check.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/async/sync.h"
@@ -14,7 +15,7 @@ constexpr Duration kDeadline = std::chrono::seconds(30);
 struct Column {
   bool there = false;
   Buffer bytes;   // as stored
-  Buffer padded;  // as high as the parity
+  Buffer padded;  // as high as the parity; also decoded, when it is not there
 };
 
 class Reader {
@@ -46,14 +47,8 @@ class Reader {
       columns_[c].there = false;
       note_wrong(c, "its bytes are not those that the metadata promises");
     }
-    for (const Extent& extent : extents) {
-      if (extent.column >= row_.shape.code.k || columns_[extent.column].there) continue;
-      const auto decoded = decode(extent.column);
-      if (!decoded.ok()) {
-        lose(extent, decoded.status().message());
-      } else if (!fits(extent, decoded->span())) {
-        lose(extent, "no column gives the bytes that the metadata promises");
-      }
+    for (std::uint8_t c = 0; c < row_.shape.code.k; ++c) {
+      if (!columns_[c].there) decode_column(c, extents);
     }
   }
 
@@ -62,7 +57,7 @@ class Reader {
     std::array<const std::byte*, kMaxColumns> data{};
     for (std::size_t c = 0; c < code.k; ++c) {
       if (row_.shape.heights[c] == 0) continue;
-      if (!columns_[c].there) return;  // it is to be restored, and then looked at again
+      if (columns_[c].padded.empty()) return;  // what its bytes are is not known
       data[c] = columns_[c].padded.data();
     }
     const auto coder = ErasureCode::get(code);
@@ -137,13 +132,50 @@ class Reader {
     }
   }
 
-  Result<Buffer> decode(std::uint8_t wanted) const {
+  // A column that is not there, from the others: all of them first, then without one parity column
+  // after the other, because that one may be wrong itself. What fits all extents is what it was.
+  void decode_column(std::uint8_t column, const std::vector<Extent>& extents) {
+    std::vector<const Extent*> here;
+    for (const Extent& extent : extents)
+      if (extent.column == column) here.push_back(&extent);
+    columns_[column].padded = Buffer();
+    if (here.empty()) return;
+    const CodeShape& code = row_.shape.code;
+    std::vector<Buffer> tries;
+    std::string why = "no column gives the bytes that the metadata promises";
+    for (int without = code.k - 1; without < code.width(); ++without) {
+      auto decoded = decode(column, without < code.k ? -1 : without);
+      if (decoded.ok()) {
+        tries.push_back(std::move(*decoded));
+      } else if (tries.empty()) {
+        why = decoded.status().message();
+      }
+    }
+    const auto fitting = [&](const Buffer& bytes) {
+      return std::all_of(here.begin(), here.end(),
+                         [&](const Extent* extent) { return fits(*extent, bytes.span()); });
+    };
+    const auto good = std::find_if(tries.begin(), tries.end(), fitting);
+    if (good != tries.end()) {
+      columns_[column].padded = *good;
+      return;
+    }
+    for (const Extent* extent : here) {
+      const bool any = std::any_of(tries.begin(), tries.end(), [&](const Buffer& bytes) {
+        return fits(*extent, bytes.span());
+      });
+      if (!any) lose(*extent, why);
+    }
+  }
+
+  // `without`: a column that is not used, -1: none.
+  Result<Buffer> decode(std::uint8_t wanted, int without) const {
     const CodeShape& code = row_.shape.code;
     std::array<const std::byte*, kMaxColumns> have{};
     std::uint32_t zeros = 0;
     for (std::uint8_t c = 0; c < columns_.size(); ++c) {
       if (c < code.k && row_.shape.heights[c] == 0) zeros |= bit(c);
-      if (c != wanted && columns_[c].there) have[c] = columns_[c].padded.data();
+      if (c != wanted && c != without && columns_[c].there) have[c] = columns_[c].padded.data();
     }
     ASSIGN_OR_RETURN(const auto coder, ErasureCode::get(code));
     const std::uint32_t height = row_.shape.parity_height();

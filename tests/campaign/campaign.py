@@ -84,7 +84,6 @@ class Faults:
     def __init__(self, cluster, chance):
         self.cluster, self.chance = cluster, chance
         self.said = []
-        self.to_replace = set()
 
     KINDS = ("kill", "kill", "stop", "cut", "away", "garbage", "outage", "lose", "scrub")
     SHORT = ("kill", "stop", "cut", "away", "garbage", "scrub")
@@ -390,7 +389,8 @@ def main():
         print(f"FAILED in round {number} of seed {options.seed}: {type(error).__name__}: {error}", flush=True)
         if not isinstance(error, RoundFailed):
             traceback.print_exc()
-        print(f"kept: {kept} (logs in hosts/); to repeat: --seed {options.seed} --first {number} --rounds 1", flush=True)
+        print(f"kept: {kept} (logs in hosts/); to repeat: --seed {options.seed} --first {options.first} "
+              f"--rounds {number - options.first + 1}", flush=True)
         root = None
         return 1
     finally:

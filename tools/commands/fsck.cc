@@ -19,7 +19,9 @@ Result<int> check_stopped(const std::string& data, const Arguments& words) {
   prepare_process();
   ClusterOptions options;
   options.maintenance = true;
-  options.collect = std::find(words.begin(), words.end(), "--repair") != words.end();
+  options.collect = std::any_of(words.begin(), words.end(), [](const std::string& word) {
+    return word == "--repair" || word == "--repair=true";
+  });
   ASSIGN_OR_RETURN(const auto cluster, AllInOne::start(directory, config, options));
   TerminalOutput output;
   const int exit_status = cluster->run_admin(*find_admin_command("fsck"), words, &output);

@@ -42,6 +42,17 @@ void expect_stored(DataPathCluster& cluster, const std::vector<Buffer>& pieces,
   }
 }
 
+// One after the other; where they are.
+std::map<PackId, std::vector<Extent>> write_pieces(DataPathCluster& cluster, int count) {
+  std::map<PackId, std::vector<Extent>> by_pack;
+  for (int i = 0; i < count; ++i) {
+    const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
+    EXPECT_TRUE(extent.ok()) << extent.status().to_string();
+    if (extent.ok()) by_pack[extent->pack].push_back(*extent);
+  }
+  return by_pack;
+}
+
 std::set<std::pair<PackId, std::uint32_t>> rows_of(const std::vector<Result<Extent>>& extents) {
   std::set<std::pair<PackId, std::uint32_t>> rows;
   for (const auto& extent : extents) rows.emplace(extent->pack, extent->row);
@@ -396,12 +407,7 @@ TEST(PackWriterTest, AFullPackIsGivenBackOnceItsExtentsAreSettled) {
   PackWriterLimits limits;
   limits.pack_bytes_per_column = 16 << 10;
   DataPathCluster cluster(make_cluster_map(6, {kCode}, 1), limits);
-  std::map<PackId, std::vector<Extent>> by_pack;
-  for (int i = 0; i < 40; ++i) {
-    const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
-    ASSERT_TRUE(extent.ok());
-    by_pack[extent->pack].push_back(*extent);
-  }
+  auto by_pack = write_pieces(cluster, 40);
   ASSERT_GE(by_pack.size(), 3u);
   EXPECT_TRUE(cluster.metadata.closed.empty());
   std::vector<Extent>& full = by_pack.begin()->second;
@@ -418,12 +424,7 @@ TEST(PackWriterTest, PacksThatMetadDidNotTakeBackAreGivenBackLater) {
   PackWriterLimits limits;
   limits.pack_bytes_per_column = 16 << 10;
   DataPathCluster cluster(make_cluster_map(6, {kCode}, 1), limits);
-  std::map<PackId, std::vector<Extent>> by_pack;
-  for (int i = 0; i < 40; ++i) {
-    const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
-    ASSERT_TRUE(extent.ok());
-    by_pack[extent->pack].push_back(*extent);
-  }
+  auto by_pack = write_pieces(cluster, 40);
   const PackId full = by_pack.begin()->first;
   ASSERT_EQ(by_pack.begin()->second.size(), 16u);
   cluster.metadata.fail_with = DeadlineExceededError("metad is away");

@@ -162,6 +162,22 @@ TEST_F(PoolCheckTest, ParityOfOtherBytesIsFoundAndMadeAgain) {
   EXPECT_EQ(check().wrong_fragments, 0U);
 }
 
+TEST_F(PoolCheckTest, WrongParityBesideAWrongColumnMisleadsNobody) {
+  const Extent extent = some_extent();
+  replace({extent.pack, extent.row, extent.column});
+  replace({extent.pack, extent.row, kCode.k});  // the first that decoding would use
+  CheckReport report = check();
+  EXPECT_EQ(report.wrong_fragments, 2U);
+  EXPECT_EQ(report.lost_extents, 0U) << "the other parity gives it";
+  report = check(true, true);
+  EXPECT_TRUE(report.clean());
+  EXPECT_EQ(report.restored_fragments, 2U);
+  report = check();
+  EXPECT_TRUE(report.clean());
+  EXPECT_EQ(report.wrong_fragments, 0U);
+  verify();
+}
+
 TEST_F(PoolCheckTest, MoreThanTheCodeBearsIsLostAndNamed) {
   const Extent extent = some_extent();
   const std::vector<DriveId> drives = map().group(pg_of_pack(extent.pack))->drives;
