@@ -179,6 +179,9 @@ Task<Status> PackPool::lease_once(DriveSet avoid) {
     }
     refresh();
     if (metadata_.session_generation() != generation) {
+      // The command may have been run under the new session, which has nobody who knows of them.
+      for (const proto::PackLease& lease : reply->lease_packs().leases())
+        give_back_later(PackId(lease.pack()));
       co_return FencedError("the session changed while packs were being leased");
     }
     // With an older map a row could go to drives that the group no longer is on.
