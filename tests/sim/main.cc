@@ -24,10 +24,12 @@ namespace shoal::sim {
 namespace {
 
 struct Options {
+  bool in_child = false;  // runs its one seed itself
   std::vector<std::uint64_t> seeds;
   int jobs = 2;
   int seconds_per_seed = 120;  // of real time; a run that takes longer is stuck
   RunOptions run;
+  std::string canary;
   bool twice = false;           // and compare the traces
   bool expect_failure = false;  // a canary: passes once a seed has found it
   bool verbose = false;
@@ -69,7 +71,9 @@ std::optional<Options> parse(int argc, char** argv) {
   std::uint64_t count = 0;
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
-    if (flag == "--twice")
+    if (flag == "--child")
+      options.in_child = true;
+    else if (flag == "--twice")
       options.twice = true;
     else if (flag == "--quick")
       options.run.quick = true;
@@ -97,6 +101,7 @@ std::optional<Options> parse(int argc, char** argv) {
       const std::optional<Canary> canary = canary_of(argv[++i]);
       if (!canary) return std::nullopt;
       options.run.canary = *canary;
+      options.canary = argv[i];
     } else {
       return std::nullopt;
     }
@@ -181,9 +186,26 @@ class Runner {
         dup2(output, STDERR_FILENO);
         dup2(output, STDOUT_FILENO);
       }
-      run_in_child(options_, seed);
+      become_child(seed);
     }
     children_[pid] = {seed, output};
+  }
+
+  // A program of its own, so that nothing of what this one did before shows in the run.
+  [[noreturn]] void become_child(std::uint64_t seed) {
+    std::vector<std::string> words{"shoal_sim", "--child", "--seed", std::to_string(seed)};
+    if (options_.run.quick) words.push_back("--quick");
+    if (options_.run.membership) words.push_back("--membership");
+    if (options_.run.print_trace) words.push_back("--trace");
+    if (options_.twice) words.push_back("--twice");
+    if (options_.verbose) words.push_back("--verbose");
+    if (!options_.canary.empty()) words.insert(words.end(), {"--canary", options_.canary});
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    execv("/proc/self/exe", arguments.data());
+    std::perror("shoal_sim");
+    _exit(2);
   }
 
   void reap() {
@@ -230,5 +252,6 @@ int main(int argc, char** argv) {
   shoal::sim::keep_addresses(argv);
   const auto options = shoal::sim::parse(argc, argv);
   if (!options) return shoal::sim::usage();
+  if (options->in_child) shoal::sim::run_in_child(*options, options->seeds.front());
   return shoal::sim::Runner(*options).run();
 }

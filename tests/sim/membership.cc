@@ -12,6 +12,13 @@ constexpr std::size_t kMostDrives = 11;
 constexpr Duration kWatchInterval = milliseconds(20);
 constexpr int kTries = 100;
 
+std::string states_of(const ClusterMap& map) {
+  std::string text = "epoch " + std::to_string(map.epoch);
+  for (const DriveInfo& drive : map.drives)
+    text += ", " + drive.id.to_string() + " " + std::string(to_string(drive.state));
+  return text;
+}
+
 // Drives that are down, or given up and not yet made good elsewhere.
 std::size_t count_missed(const ClusterMap& map) {
   std::size_t count = 0;
@@ -264,6 +271,7 @@ Task<void> Membership::watch() {
     if (before.epoch > 0) compare(before, map());
     check_groups(map());
     before = map();
+    simulator_.trace(states_of(before));
   }
 }
 
@@ -300,7 +308,8 @@ void Membership::check_given_up(const ClusterMap& before, const ClusterMap& now)
                           !declared_.contains(drive.id);
     if (given_up && count_missed(before) > m && count_missed(now) > m)
       breach("drive " + drive.id.to_string() + " was given up although " +
-             std::to_string(count_missed(before)) + " are missed");
+             std::to_string(count_missed(before)) + " are missed: " + states_of(before) +
+             "; then " + states_of(now));
   }
 }
 
