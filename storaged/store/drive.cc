@@ -132,8 +132,15 @@ Status Drive::check_writable(const WriteFragmentRequest& request) const {
 Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
   CO_RETURN_IF_ERROR(validate_request(request));
   CO_RETURN_IF_ERROR(verify_payload(request.key, request.payload, request.page_crcs));
-  while (controlled_.contains(request.key.pack)) co_await control_ended_.wait();
-  while (writing_.contains(request.key)) co_await writing_changed_.wait();
+  // Both at once: while the one is waited for the other may begin, and what comes in beside an
+  // eviction would be dropped with what is evicted.
+  while (controlled_.contains(request.key.pack) || writing_.contains(request.key)) {
+    if (controlled_.contains(request.key.pack)) {
+      co_await control_ended_.wait();
+    } else {
+      co_await writing_changed_.wait();
+    }
+  }
   CO_RETURN_IF_ERROR(check_writable(request));
   const FragmentKey key = request.key;
   const KeyHold hold(this, key);

@@ -115,7 +115,8 @@ std::optional<Options> parse(int argc, char** argv) {
 [[noreturn]] void run_in_child(const Options& options, std::uint64_t seed) {
   alarm(static_cast<unsigned>(options.seconds_per_seed));
   LogOptions log;
-  // The same work whether it is seen or not: what is allocated has a say in the order of hash tables.
+  // The same work whether it is seen or not: what is allocated has a say in the order of hash
+  // tables.
   log.level = LogLevel::kInfo;
   log.file = options.verbose ? "/dev/stderr" : "/dev/null";
   (void)configure_log(log);

@@ -301,6 +301,7 @@ void Membership::check_groups(const ClusterMap& now) {
 
 void Membership::check_given_up(const ClusterMap& before, const ClusterMap& now) {
   const std::size_t m = cluster_.options().code.m;
+  if (now.epoch != before.epoch + 1) return;  // what was between them is not known
   for (const DriveInfo& drive : now.drives) {
     const DriveInfo* old = before.drive(drive.id);
     const bool given_up = drive.state == DriveState::kOut &&
