@@ -14,6 +14,9 @@ constexpr Duration kRefillPause = milliseconds(200);
 // all.
 constexpr Duration kFruitlessLeasePause = milliseconds(200);
 constexpr Duration kReleaseCheckEvery = seconds(1);
+// After a lease without an answer: longer than a command stays under way.
+constexpr Duration kLostLeasePause = seconds(15);
+constexpr std::uint32_t kPacksPerPage = 1000;
 // When metad did not take packs back.
 constexpr Duration kGiveBackPause = seconds(1);
 
@@ -174,6 +177,7 @@ Task<Status> PackPool::lease_once(DriveSet avoid) {
       const StatusCode code = reply.status().code();
       const bool no_answer = code == StatusCode::kDeadlineExceeded ||
                              code == StatusCode::kCancelled || code == StatusCode::kFenced;
+      if (no_answer) look_for_lost_leases();
       if (avoiding && !avoid.empty() && !no_answer) continue;
       co_return reply.status().with_context("leasing packs");
     }
@@ -190,8 +194,13 @@ Task<Status> PackPool::lease_once(DriveSet avoid) {
       unknown = unknown || router_.view().group(pg_of_pack(PackId(lease.pack()))) == nullptr;
     }
     if (unknown) {
-      CO_RETURN_IF_ERROR(co_await metadata_.refresh_cluster_map());
+      const Status refreshed = co_await metadata_.refresh_cluster_map();
       refresh();
+      if (!refreshed.ok()) {
+        for (const proto::PackLease& lease : reply->lease_packs().leases())
+          give_back_later(PackId(lease.pack()));
+        co_return refreshed;
+      }
     }
     accept(reply->lease_packs(), generation);
     if (reply->lease_packs().leases_size() > 0) break;
@@ -343,6 +352,44 @@ void PackPool::give_back_after_pause() {
   });
 }
 
+// A lease without an answer may have been given all the same: open packs that nobody knows of,
+// which keep their groups from moving for as long as the session lives.
+void PackPool::look_for_lost_leases() {
+  if (closing_ || lost_leases_timer_.value != 0) return;
+  lost_leases_timer_ = executor_.schedule_at(
+      executor_.now() + kLostLeasePause, [this] { background_.spawn(give_back_lost_leases()); });
+}
+
+Task<void> PackPool::give_back_lost_leases() {
+  refresh();
+  const std::uint64_t generation = generation_;
+  std::vector<PackId> held;  // by this session, as metad says
+  Status listed;
+  std::uint64_t after = 0;
+  for (bool more = true; more && !closing_;) {
+    proto::Query query;
+    query.mutable_list_packs()->set_after(after);
+    query.mutable_list_packs()->set_limit(kPacksPerPage);
+    auto reply = co_await metadata_.query(std::move(query));
+    listed = reply.status();
+    if (!listed.ok()) break;
+    more = reply->list_packs().more() && reply->list_packs().packs_size() > 0;
+    for (const proto::PackRecord& pack : reply->list_packs().packs()) {
+      after = pack.pack();
+      if (pack.state() == proto::PACK_OPEN && pack.session() == metadata_.session().value())
+        held.emplace_back(pack.pack());
+    }
+  }
+  // What was leased while the list was made is known once no lease is under way.
+  while (leasing_) co_await leased_.wait();
+  refresh();
+  lost_leases_timer_ = {};
+  if (closing_ || generation != generation_) co_return;
+  for (const PackId pack : held)
+    if (!by_id_.contains(pack)) give_back_later(pack);
+  if (!listed.ok()) look_for_lost_leases();
+}
+
 std::string PackPool::describe_trouble() const {
   const PlacementView& view = router_.view();
   if (view.map() == nullptr || view.map()->drives.empty()) return "the cluster map has no drives";
@@ -383,6 +430,7 @@ Task<Status> PackPool::close() {
   closing_ = true;
   executor_.cancel(std::exchange(idle_timer_, {}));
   executor_.cancel(std::exchange(give_back_timer_, {}));
+  executor_.cancel(std::exchange(lost_leases_timer_, {}));
   co_await background_.join();
   while (leasing_) co_await leased_.wait();
   refresh();

@@ -92,6 +92,8 @@ class PackPool {
   void give_back_later(PackId pack);
   void start_giving_back();
   Task<void> give_back();
+  void look_for_lost_leases();
+  Task<void> give_back_lost_leases();
   void give_back_after_pause();
   Task<void> lease_in_background();
   Task<Status> lease_once(DriveSet avoid);
@@ -115,6 +117,7 @@ class PackPool {
   std::uint64_t idle_mark_ = 0;  // use_counter_ when idle packs were last looked for
   std::vector<PackId> to_give_back_;
   TimerId give_back_timer_;  // after a failure
+  TimerId lost_leases_timer_;
   bool giving_back_ = false;
   bool closing_ = false;
   Signal leased_;

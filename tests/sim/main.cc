@@ -118,7 +118,7 @@ std::optional<Options> parse(int argc, char** argv) {
   // The same work whether it is seen or not: what is allocated has a say in the order of hash
   // tables.
   log.level = LogLevel::kInfo;
-  log.file = options.verbose ? "/dev/stderr" : "/dev/null";
+  log.file = options.verbose ? "/dev/fd/2" : "/dev/null";
   (void)configure_log(log);
   RunOptions one = options.run;
   one.seed = seed;

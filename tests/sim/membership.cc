@@ -239,6 +239,23 @@ Task<void> Membership::settle() {
   }
 }
 
+// Which keep the group from moving, for messages.
+std::string Membership::open_packs(PgId group) const {
+  proto::Query query;
+  query.mutable_list_packs()->set_after(make_pack_id(group, 0).value() - 1);
+  query.mutable_list_packs()->set_limit(10'000);
+  proto::QueryReply reply;
+  cluster_.machine()->query(query, &reply);
+  std::string text;
+  for (const proto::PackRecord& pack : reply.list_packs().packs()) {
+    if (pg_of_pack(PackId(pack.pack())) != group || pack.state() == proto::PACK_CLOSED) continue;
+    text += ", pack " + std::to_string(pack.pack()) + " open in session " +
+            std::to_string(pack.session()) + " with " + std::to_string(pack.live_bytes()) + "/" +
+            std::to_string(pack.committed_bytes()) + " bytes";
+  }
+  return text;
+}
+
 bool Membership::is_settled() const { return describe().empty(); }
 
 std::string Membership::describe() const {
@@ -254,7 +271,7 @@ std::string Membership::describe() const {
               group.drives[c].to_string() + " (" +
               std::string(drive == nullptr ? "unknown" : to_string(drive->state)) + ")";
       if (moves) text += " to " + move->to.to_string();
-      text += ";";
+      text += open_packs(group.id) + ";";
     }
   }
   return text;

@@ -435,6 +435,24 @@ TEST(PackWriterTest, PacksThatMetadDidNotTakeBackAreGivenBackLater) {
   EXPECT_EQ(cluster.metadata.closed, std::set<PackId>{full});
 }
 
+TEST(PackWriterTest, PacksOfALeaseWithoutAnAnswerAreGivenBack) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 4));
+  cluster.metadata.lose_next_answer = true;
+  const auto first = cluster.write(random_bytes(cluster.random, kPiece));
+  std::set<PackId> lost;
+  for (const auto& [pack, epoch] : cluster.metadata.open) lost.insert(pack);
+  ASSERT_FALSE(lost.empty());
+  const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
+  ASSERT_TRUE(extent.ok()) << extent.status().to_string();
+  if (first.ok()) lost.erase(first->pack);
+  lost.erase(extent->pack);
+  ASSERT_FALSE(lost.empty());
+  cluster.executor.run_until_idle(cluster.clock.now() + seconds(20));
+  EXPECT_TRUE(cluster.metadata.open.contains(extent->pack)) << "what is in use stays open";
+  EXPECT_FALSE(cluster.metadata.closed.empty());
+  for (const PackId pack : cluster.metadata.closed) EXPECT_TRUE(lost.contains(pack));
+}
+
 TEST(PackWriterTest, AFullPackIsGivenBackAfterTheGraceTimeInAnyCase) {
   PackWriterLimits limits;
   limits.pack_bytes_per_column = 16 << 10;
