@@ -54,12 +54,16 @@ void PackPool::refresh() {
   }
 }
 
+bool PackPool::changes(const PlacementGroup& group) const {
+  return !group.moves.empty() || router_.view().leaving(group);
+}
+
 // A group that changes waits until nobody writes to it. What is under way there ends as it began.
 void PackPool::retire_moving_packs() {
   bool any = false;
   for (const OpenPackPtr& pack : packs_) {
     const PlacementGroup* group = router_.view().group(pg_of_pack(pack->id));
-    if (group != nullptr && group->moves.empty() && !router_.view().leaving(*group)) continue;
+    if (group != nullptr && !changes(*group)) continue;
     any = any || !pack->retired;
     retire(*pack);
   }
@@ -220,6 +224,12 @@ void PackPool::accept(const proto::LeasePacksReply& reply, std::uint64_t generat
       continue;
     }
     if (by_id_.contains(id)) continue;
+    // The map that says so may have come before this answer: then nobody looks for such packs again
+    // until the next map, which waits for this one to be given back.
+    if (changes(*group)) {
+      give_back_later(id);
+      continue;
+    }
     auto pack = std::make_shared<OpenPack>();
     pack->id = id;
     pack->epoch = lease.epoch();

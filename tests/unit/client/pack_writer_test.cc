@@ -453,6 +453,22 @@ TEST(PackWriterTest, PacksOfALeaseWithoutAnAnswerAreGivenBack) {
   for (const PackId pack : cluster.metadata.closed) EXPECT_TRUE(lost.contains(pack));
 }
 
+TEST(PackWriterTest, APackWhoseGroupMovesByAMapThatCameBeforeTheLeaseIsGivenBack) {
+  ClusterMap map = make_cluster_map(7, {kCode}, 4);
+  DataPathCluster cluster(map);
+  // The leases are given under the map as it was; their answer comes behind the newer one.
+  ++map.epoch;
+  map.groups[0].moves.push_back({0, DriveId(6)});
+  cluster.metadata.next_map = std::make_shared<const ClusterMap>(map);
+  ASSERT_TRUE(cluster.executor.run(cluster.metadata.refresh_cluster_map()).ok());
+  ASSERT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
+  cluster.executor.run_ready();
+  const auto moves = [&](PackId pack) { return pg_of_pack(pack) == map.groups[0].id; };
+  const auto& closed = cluster.metadata.closed;
+  EXPECT_TRUE(std::any_of(closed.begin(), closed.end(), moves));
+  for (const auto& [pack, epoch] : cluster.metadata.open) EXPECT_FALSE(moves(pack));
+}
+
 TEST(PackWriterTest, AFullPackIsGivenBackAfterTheGraceTimeInAnyCase) {
   PackWriterLimits limits;
   limits.pack_bytes_per_column = 16 << 10;
