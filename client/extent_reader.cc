@@ -21,9 +21,10 @@ namespace {
 struct ReadPlan {
   Extent extent;
   PlacementGroup group;
-  std::uint32_t start = 0;  // bytes from the start of the column
+  std::uint64_t map_epoch = 0;  // of the map that the group is from
+  std::uint32_t start = 0;      // bytes from the start of the column
   std::uint32_t length = 0;
-  bool whole = false;  // the extent's CRC covers exactly this range
+  bool whole = false;      // the extent's CRC covers exactly this range
   bool any_drive = false;  // also those that are down or out by the map
   MonotonicTime deadline{};
 };
@@ -45,6 +46,10 @@ Task<void> fetch_column(ReadStatePtr state, Fetch* fetch, StorageApi* storage,
   }
   if (state->observer->observer != nullptr) state->observer->observer->fetch_ended(*fetch);
   state->wake();
+}
+
+bool may_have_moved(const Status& status) {
+  return status.code() == StatusCode::kUnavailable || status.code() == StatusCode::kCorruption;
 }
 
 class SemaphoreHold {
@@ -144,6 +149,16 @@ Task<Result<Buffer>> Reader::read(Extent extent, std::uint32_t offset, std::uint
   if (!bytes_->try_acquire(length)) co_await bytes_->acquire(length);
   const SemaphoreHold hold(bytes_, length);
   Result<Buffer> bytes = co_await read_planned(&*planned);
+  for (int attempt = 0; attempt < kMovedAttempts && may_have_moved(bytes.status()); ++attempt) {
+    // Columns may have moved since this map was made, and what they left behind is dropped; or
+    // drives that it shows down are back.
+    const Status refreshed = co_await metadata_.refresh_cluster_map();
+    if (!refreshed.ok()) break;
+    Result<ReadPlan> newer = co_await plan(extent, offset, length);
+    if (!newer.ok() || newer->map_epoch == planned->map_epoch) break;
+    planned = std::move(newer);
+    bytes = co_await read_planned(&*planned);
+  }
   // The map may be wrong about drives that are down: before the read fails they are asked.
   const bool again = bytes.status().code() == StatusCode::kUnavailable &&
                      executor_.now() < planned->deadline &&
@@ -181,6 +196,7 @@ Task<Result<ReadPlan>> Reader::plan(Extent extent, std::uint32_t offset, std::ui
   ReadPlan plan;
   plan.extent = extent;
   plan.group = *group;
+  plan.map_epoch = router_.view().epoch();
   plan.start = extent.column_offset + offset;
   plan.length = length;
   plan.whole = extent.whole() && length == extent.length;

@@ -205,6 +205,8 @@ Task<Status> Client::refresh_cluster_map() {
   if (reply->cluster_map().epoch() == 0 && map_ != nullptr) co_return OkStatus();
   auto map = wire::cluster_map_from_proto(reply->cluster_map());
   if (!map.ok()) co_return map.status();
+  // Of two answers the older may come last.
+  if (map_ != nullptr && map->epoch <= map_->epoch) co_return OkStatus();
   map_ = std::make_shared<const ClusterMap>(std::move(*map));
   std::erase_if(listeners_, [](const auto& listener) { return listener.first.expired(); });
   for (const auto& [owner, listener] : listeners_) listener();

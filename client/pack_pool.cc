@@ -14,6 +14,9 @@ constexpr Duration kRefillPause = milliseconds(200);
 // all.
 constexpr Duration kFruitlessLeasePause = milliseconds(200);
 constexpr Duration kReleaseCheckEvery = seconds(1);
+// After a lease without an answer: longer than a command stays under way.
+constexpr Duration kLostLeasePause = seconds(15);
+constexpr std::uint32_t kPacksPerPage = 1000;
 // When metad did not take packs back.
 constexpr Duration kGiveBackPause = seconds(1);
 
@@ -51,12 +54,16 @@ void PackPool::refresh() {
   }
 }
 
+bool PackPool::changes(const PlacementGroup& group) const {
+  return !group.moves.empty() || router_.view().leaving(group);
+}
+
 // A group that changes waits until nobody writes to it. What is under way there ends as it began.
 void PackPool::retire_moving_packs() {
   bool any = false;
   for (const OpenPackPtr& pack : packs_) {
     const PlacementGroup* group = router_.view().group(pg_of_pack(pack->id));
-    if (group != nullptr && group->moves.empty() && !router_.view().leaving(*group)) continue;
+    if (group != nullptr && !changes(*group)) continue;
     any = any || !pack->retired;
     retire(*pack);
   }
@@ -174,11 +181,15 @@ Task<Status> PackPool::lease_once(DriveSet avoid) {
       const StatusCode code = reply.status().code();
       const bool no_answer = code == StatusCode::kDeadlineExceeded ||
                              code == StatusCode::kCancelled || code == StatusCode::kFenced;
+      if (no_answer) look_for_lost_leases();
       if (avoiding && !avoid.empty() && !no_answer) continue;
       co_return reply.status().with_context("leasing packs");
     }
     refresh();
     if (metadata_.session_generation() != generation) {
+      // The command may have been run under the new session, which has nobody who knows of them.
+      for (const proto::PackLease& lease : reply->lease_packs().leases())
+        give_back_later(PackId(lease.pack()));
       co_return FencedError("the session changed while packs were being leased");
     }
     // With an older map a row could go to drives that the group no longer is on.
@@ -187,8 +198,13 @@ Task<Status> PackPool::lease_once(DriveSet avoid) {
       unknown = unknown || router_.view().group(pg_of_pack(PackId(lease.pack()))) == nullptr;
     }
     if (unknown) {
-      CO_RETURN_IF_ERROR(co_await metadata_.refresh_cluster_map());
+      const Status refreshed = co_await metadata_.refresh_cluster_map();
       refresh();
+      if (!refreshed.ok()) {
+        for (const proto::PackLease& lease : reply->lease_packs().leases())
+          give_back_later(PackId(lease.pack()));
+        co_return refreshed;
+      }
     }
     accept(reply->lease_packs(), generation);
     if (reply->lease_packs().leases_size() > 0) break;
@@ -208,6 +224,12 @@ void PackPool::accept(const proto::LeasePacksReply& reply, std::uint64_t generat
       continue;
     }
     if (by_id_.contains(id)) continue;
+    // The map that says so may have come before this answer: then nobody looks for such packs again
+    // until the next map, which waits for this one to be given back.
+    if (changes(*group)) {
+      give_back_later(id);
+      continue;
+    }
     auto pack = std::make_shared<OpenPack>();
     pack->id = id;
     pack->epoch = lease.epoch();
@@ -340,6 +362,44 @@ void PackPool::give_back_after_pause() {
   });
 }
 
+// A lease without an answer may have been given all the same: open packs that nobody knows of,
+// which keep their groups from moving for as long as the session lives.
+void PackPool::look_for_lost_leases() {
+  if (closing_ || lost_leases_timer_.value != 0) return;
+  lost_leases_timer_ = executor_.schedule_at(
+      executor_.now() + kLostLeasePause, [this] { background_.spawn(give_back_lost_leases()); });
+}
+
+Task<void> PackPool::give_back_lost_leases() {
+  refresh();
+  const std::uint64_t generation = generation_;
+  std::vector<PackId> held;  // by this session, as metad says
+  Status listed;
+  std::uint64_t after = 0;
+  for (bool more = true; more && !closing_;) {
+    proto::Query query;
+    query.mutable_list_packs()->set_after(after);
+    query.mutable_list_packs()->set_limit(kPacksPerPage);
+    auto reply = co_await metadata_.query(std::move(query));
+    listed = reply.status();
+    if (!listed.ok()) break;
+    more = reply->list_packs().more() && reply->list_packs().packs_size() > 0;
+    for (const proto::PackRecord& pack : reply->list_packs().packs()) {
+      after = pack.pack();
+      if (pack.state() == proto::PACK_OPEN && pack.session() == metadata_.session().value())
+        held.emplace_back(pack.pack());
+    }
+  }
+  // What was leased while the list was made is known once no lease is under way.
+  while (leasing_) co_await leased_.wait();
+  refresh();
+  lost_leases_timer_ = {};
+  if (closing_ || generation != generation_) co_return;
+  for (const PackId pack : held)
+    if (!by_id_.contains(pack)) give_back_later(pack);
+  if (!listed.ok()) look_for_lost_leases();
+}
+
 std::string PackPool::describe_trouble() const {
   const PlacementView& view = router_.view();
   if (view.map() == nullptr || view.map()->drives.empty()) return "the cluster map has no drives";
@@ -380,6 +440,7 @@ Task<Status> PackPool::close() {
   closing_ = true;
   executor_.cancel(std::exchange(idle_timer_, {}));
   executor_.cancel(std::exchange(give_back_timer_, {}));
+  executor_.cancel(std::exchange(lost_leases_timer_, {}));
   co_await background_.join();
   while (leasing_) co_await leased_.wait();
   refresh();

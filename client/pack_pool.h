@@ -86,12 +86,15 @@ class PackPool {
   std::uint32_t wanted_packs() const;
   void accept(const proto::LeasePacksReply& reply, std::uint64_t generation);
   void release_unneeded();
+  bool changes(const PlacementGroup& group) const;  // its columns move, or are to
   void retire_moving_packs();
   void watch_idle_packs();
   void retire_idle_packs();
   void give_back_later(PackId pack);
   void start_giving_back();
   Task<void> give_back();
+  void look_for_lost_leases();
+  Task<void> give_back_lost_leases();
   void give_back_after_pause();
   Task<void> lease_in_background();
   Task<Status> lease_once(DriveSet avoid);
@@ -115,6 +118,7 @@ class PackPool {
   std::uint64_t idle_mark_ = 0;  // use_counter_ when idle packs were last looked for
   std::vector<PackId> to_give_back_;
   TimerId give_back_timer_;  // after a failure
+  TimerId lost_leases_timer_;
   bool giving_back_ = false;
   bool closing_ = false;
   Signal leased_;

@@ -53,6 +53,14 @@ Task<void> Drive::run_head(Head* head) {
       break;
     }
     std::vector<Pending*> batch = take_batch(head);
+    if (batch.empty() && head->segment != nullptr && head->segment->next_page == 1) {
+      Pending* const first = head->queue.front();
+      head->queue.pop_front();
+      first->done.set(InvalidArgumentError(describe(first->record.key) + " of " +
+                                           std::to_string(total_size(first->payload)) +
+                                           " bytes does not fit into a segment"));
+      continue;
+    }
     if (batch.empty()) {  // the first one does not fit any more, or there is no segment yet
       const Status rolled = co_await roll(head);
       if (!rolled.ok()) fail_first(head, rolled);

@@ -1,6 +1,7 @@
 // shoal_sim: runs seeds. Every seed has a process of its own, so that a crash of one is its result,
 // and what a killed process of the simulation leaves behind goes with it.
 #include <fcntl.h>
+#include <sys/personality.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,10 +24,12 @@ namespace shoal::sim {
 namespace {
 
 struct Options {
+  bool in_child = false;  // runs its one seed itself
   std::vector<std::uint64_t> seeds;
   int jobs = 2;
   int seconds_per_seed = 120;  // of real time; a run that takes longer is stuck
   RunOptions run;
+  std::string canary;
   bool twice = false;           // and compare the traces
   bool expect_failure = false;  // a canary: passes once a seed has found it
   bool verbose = false;
@@ -68,7 +71,9 @@ std::optional<Options> parse(int argc, char** argv) {
   std::uint64_t count = 0;
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
-    if (flag == "--twice")
+    if (flag == "--child")
+      options.in_child = true;
+    else if (flag == "--twice")
       options.twice = true;
     else if (flag == "--quick")
       options.run.quick = true;
@@ -96,6 +101,7 @@ std::optional<Options> parse(int argc, char** argv) {
       const std::optional<Canary> canary = canary_of(argv[++i]);
       if (!canary) return std::nullopt;
       options.run.canary = *canary;
+      options.canary = argv[i];
     } else {
       return std::nullopt;
     }
@@ -109,8 +115,10 @@ std::optional<Options> parse(int argc, char** argv) {
 [[noreturn]] void run_in_child(const Options& options, std::uint64_t seed) {
   alarm(static_cast<unsigned>(options.seconds_per_seed));
   LogOptions log;
-  log.level = options.verbose ? LogLevel::kInfo : LogLevel::kError;
-  if (!options.verbose) log.file = "/dev/null";
+  // The same work whether it is seen or not: what is allocated has a say in the order of hash
+  // tables.
+  log.level = LogLevel::kInfo;
+  log.file = options.verbose ? "/dev/fd/2" : "/dev/null";
   (void)configure_log(log);
   RunOptions one = options.run;
   one.seed = seed;
@@ -180,9 +188,26 @@ class Runner {
         dup2(output, STDERR_FILENO);
         dup2(output, STDOUT_FILENO);
       }
-      run_in_child(options_, seed);
+      become_child(seed);
     }
     children_[pid] = {seed, output};
+  }
+
+  // A program of its own, so that nothing of what this one did before shows in the run.
+  [[noreturn]] void become_child(std::uint64_t seed) {
+    std::vector<std::string> words{"shoal_sim", "--child", "--seed", std::to_string(seed)};
+    if (options_.run.quick) words.push_back("--quick");
+    if (options_.run.membership) words.push_back("--membership");
+    if (options_.run.print_trace) words.push_back("--trace");
+    if (options_.twice) words.push_back("--twice");
+    if (options_.verbose) words.push_back("--verbose");
+    if (!options_.canary.empty()) words.insert(words.end(), {"--canary", options_.canary});
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    arguments.push_back(nullptr);
+    execv("/proc/self/exe", arguments.data());
+    std::perror("shoal_sim");
+    _exit(2);
   }
 
   void reap() {
@@ -212,11 +237,23 @@ class Runner {
   std::uint64_t failed_ = 0;
 };
 
+// Hash tables are ordered by where they lie in memory, among other things: the same seed gives the
+// same trace in another process only if that is the same, too. Where it is not allowed, it goes on
+// without.
+void keep_addresses(char** argv) {
+  const int before = personality(0xffffffff);
+  if (before < 0 || (before & ADDR_NO_RANDOMIZE) != 0) return;
+  if (personality(static_cast<unsigned>(before) | ADDR_NO_RANDOMIZE) < 0) return;
+  execv("/proc/self/exe", argv);
+}
+
 }  // namespace
 }  // namespace shoal::sim
 
 int main(int argc, char** argv) {
+  shoal::sim::keep_addresses(argv);
   const auto options = shoal::sim::parse(argc, argv);
   if (!options) return shoal::sim::usage();
+  if (options->in_child) shoal::sim::run_in_child(*options, options->seeds.front());
   return shoal::sim::Runner(*options).run();
 }

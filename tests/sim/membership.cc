@@ -12,6 +12,13 @@ constexpr std::size_t kMostDrives = 11;
 constexpr Duration kWatchInterval = milliseconds(20);
 constexpr int kTries = 100;
 
+std::string states_of(const ClusterMap& map) {
+  std::string text = "epoch " + std::to_string(map.epoch);
+  for (const DriveInfo& drive : map.drives)
+    text += ", " + drive.id.to_string() + " " + std::string(to_string(drive.state));
+  return text;
+}
+
 // Drives that are down, or given up and not yet made good elsewhere.
 std::size_t count_missed(const ClusterMap& map) {
   std::size_t count = 0;
@@ -232,6 +239,23 @@ Task<void> Membership::settle() {
   }
 }
 
+// Which keep the group from moving, for messages.
+std::string Membership::open_packs(PgId group) const {
+  proto::Query query;
+  query.mutable_list_packs()->set_after(make_pack_id(group, 0).value() - 1);
+  query.mutable_list_packs()->set_limit(10'000);
+  proto::QueryReply reply;
+  cluster_.machine()->query(query, &reply);
+  std::string text;
+  for (const proto::PackRecord& pack : reply.list_packs().packs()) {
+    if (pg_of_pack(PackId(pack.pack())) != group || pack.state() == proto::PACK_CLOSED) continue;
+    text += ", pack " + std::to_string(pack.pack()) + " open in session " +
+            std::to_string(pack.session()) + " with " + std::to_string(pack.live_bytes()) + "/" +
+            std::to_string(pack.committed_bytes()) + " bytes";
+  }
+  return text;
+}
+
 bool Membership::is_settled() const { return describe().empty(); }
 
 std::string Membership::describe() const {
@@ -247,7 +271,7 @@ std::string Membership::describe() const {
               group.drives[c].to_string() + " (" +
               std::string(drive == nullptr ? "unknown" : to_string(drive->state)) + ")";
       if (moves) text += " to " + move->to.to_string();
-      text += ";";
+      text += open_packs(group.id) + ";";
     }
   }
   return text;
@@ -264,6 +288,7 @@ Task<void> Membership::watch() {
     if (before.epoch > 0) compare(before, map());
     check_groups(map());
     before = map();
+    simulator_.trace(states_of(before));
   }
 }
 
@@ -293,6 +318,7 @@ void Membership::check_groups(const ClusterMap& now) {
 
 void Membership::check_given_up(const ClusterMap& before, const ClusterMap& now) {
   const std::size_t m = cluster_.options().code.m;
+  if (now.epoch != before.epoch + 1) return;  // what was between them is not known
   for (const DriveInfo& drive : now.drives) {
     const DriveInfo* old = before.drive(drive.id);
     const bool given_up = drive.state == DriveState::kOut &&
@@ -300,7 +326,8 @@ void Membership::check_given_up(const ClusterMap& before, const ClusterMap& now)
                           !declared_.contains(drive.id);
     if (given_up && count_missed(before) > m && count_missed(now) > m)
       breach("drive " + drive.id.to_string() + " was given up although " +
-             std::to_string(count_missed(before)) + " are missed");
+             std::to_string(count_missed(before)) + " are missed: " + states_of(before) +
+             "; then " + states_of(now));
   }
 }
 

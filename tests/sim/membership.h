@@ -40,6 +40,7 @@ class Membership {
   const ClusterMap& map() const { return cluster_.machine()->cluster_map(); }
   // Null: not in the map.
   const DriveInfo* info(const StorageNode& node) const { return map().drive(node.info.id); }
+  std::string open_packs(PgId group) const;
   bool takes_part(const StorageNode& node) const;
   bool is_hurt(const StorageNode& node) const;
   std::size_t count_hurt_with(const StorageNode* more) const;

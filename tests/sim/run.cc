@@ -72,7 +72,8 @@ class Run {
 void Run::choose_membership(ClusterOptions* cluster) {
   cluster->membership = true;
   cluster->workers = static_cast<int>(1 + random_.below(2));
-  cluster->drive_bytes = 24 << 20;
+  cluster->segment_bytes = 1280 << 10;  // repack fills whole columns
+  cluster->drive_bytes = 32 * cluster->segment_bytes;
   cluster->load.least_seconds *= 2;
   cluster->load.more_seconds *= 2;
   cluster->monitor.down_after = seconds(2 + random_.below(8));

@@ -310,6 +310,7 @@ Task<void> SimCluster::run_client(ClientNode* node, std::uint64_t life) {
   }
   CHECK(life == node->host.lives);
   node->stack = stack.release();
+  simulator_.trace("session of " + node->host.name, node->stack->metadata().session().value());
   if (node->on_start) node->on_start(node->stack);
 }
 

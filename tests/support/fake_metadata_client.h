@@ -59,6 +59,7 @@ class FakeMetadataClient final : public client::MetadataClient {
     if (command.has_lease_packs()) {
       ++lease_calls;
       lease(command.lease_packs(), reply.mutable_lease_packs());
+      if (std::exchange(lose_next_answer, false)) co_return DeadlineExceededError("no answer");
       if (reply.lease_packs().leases_size() == 0) {
         co_return UnavailableError("no placement group is whole");
       }
@@ -73,8 +74,17 @@ class FakeMetadataClient final : public client::MetadataClient {
     }
     co_return NotSupportedError("the fake metadata client knows packs only");
   }
-  Task<Result<proto::QueryReply>> query(proto::Query) override {
-    co_return NotSupportedError("the fake metadata client answers no query");
+  Task<Result<proto::QueryReply>> query(proto::Query query) override {
+    if (!query.has_list_packs())
+      co_return NotSupportedError("the fake metadata client answers no query but of packs");
+    proto::QueryReply reply;
+    for (const auto& [pack, epoch] : open) {
+      proto::PackRecord* record = reply.mutable_list_packs()->add_packs();
+      record->set_pack(pack.value());
+      record->set_state(proto::PACK_OPEN);
+      record->set_session(generation);
+    }
+    co_return reply;
   }
   SessionId session() const override { return SessionId(generation); }
   std::uint64_t session_generation() const override { return generation; }
@@ -103,6 +113,7 @@ class FakeMetadataClient final : public client::MetadataClient {
   std::uint64_t lease_calls = 0;
   std::map<PackId, std::uint64_t> open;  // to its epoch
   std::set<PackId> closed;
+  bool lose_next_answer = false;               // of a lease, which is given
   std::shared_ptr<const ClusterMap> next_map;  // what a refresh finds
 
  private:

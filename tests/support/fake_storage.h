@@ -191,7 +191,12 @@ class FakeStorage final : public StorageApi {
     ++drive.scrub_passes;
     co_return OkStatus();
   }
+  // What status() answers, when it is not to be what is there.
+  std::optional<Result<std::vector<DriveStatus>>> status_answer;
+  int status_count = 0;  // calls
   Task<Result<std::vector<DriveStatus>>> status(MonotonicTime) override {
+    ++status_count;
+    if (status_answer) co_return *status_answer;
     std::vector<DriveStatus> list;
     for (const auto& [id, drive] : drives_) {
       DriveStatus entry;

@@ -103,6 +103,21 @@ TEST_F(ExtentReaderTest, DrivesThatTheMapShowsDownAreNotAsked) {
   EXPECT_LT(cluster.clock.now() - start, milliseconds(5));
 }
 
+TEST_F(ExtentReaderTest, WhatHasMovedSinceTheMapWasMadeIsReadWhereItIsNow) {
+  store({4096, 100, 70'000});
+  ClusterMap now = *cluster.metadata.cluster_map();
+  ClusterMap old = now;
+  for (PlacementGroup& group : old.groups)
+    std::rotate(group.drives.begin(), group.drives.begin() + 1, group.drives.end());
+  old.epoch += 1;
+  now.epoch += 2;
+  cluster.metadata.next_map = std::make_shared<const ClusterMap>(old);
+  ASSERT_TRUE(cluster.executor.run(cluster.metadata.refresh_cluster_map()).ok());
+  cluster.metadata.next_map = std::make_shared<const ClusterMap>(now);
+  expect_readable();
+  EXPECT_EQ(cluster.metadata.cluster_map()->epoch, now.epoch);
+}
+
 TEST_F(ExtentReaderTest, WhenNothingElseIsLeftDrivesThatTheMapShowsDownAreAskedAllTheSame) {
   store({4096, 4096, 4096, 4096});
   for (std::uint32_t d = 0; d < 6; ++d)

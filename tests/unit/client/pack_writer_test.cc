@@ -436,6 +436,40 @@ TEST(PackWriterTest, PacksThatMetadDidNotTakeBackAreGivenBackLater) {
   EXPECT_EQ(cluster.metadata.closed, std::set<PackId>{full});
 }
 
+TEST(PackWriterTest, PacksOfALeaseWithoutAnAnswerAreGivenBack) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 4));
+  cluster.metadata.lose_next_answer = true;
+  const auto first = cluster.write(random_bytes(cluster.random, kPiece));
+  std::set<PackId> lost;
+  for (const auto& [pack, epoch] : cluster.metadata.open) lost.insert(pack);
+  ASSERT_FALSE(lost.empty());
+  const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
+  ASSERT_TRUE(extent.ok()) << extent.status().to_string();
+  if (first.ok()) lost.erase(first->pack);
+  lost.erase(extent->pack);
+  ASSERT_FALSE(lost.empty());
+  cluster.executor.run_until_idle(cluster.clock.now() + seconds(20));
+  EXPECT_TRUE(cluster.metadata.open.contains(extent->pack)) << "what is in use stays open";
+  EXPECT_FALSE(cluster.metadata.closed.empty());
+  for (const PackId pack : cluster.metadata.closed) EXPECT_TRUE(lost.contains(pack));
+}
+
+TEST(PackWriterTest, APackWhoseGroupMovesByAMapThatCameBeforeTheLeaseIsGivenBack) {
+  ClusterMap map = make_cluster_map(7, {kCode}, 4);
+  DataPathCluster cluster(map);
+  // The leases are given under the map as it was; their answer comes behind the newer one.
+  ++map.epoch;
+  map.groups[0].moves.push_back({0, DriveId(6)});
+  cluster.metadata.next_map = std::make_shared<const ClusterMap>(map);
+  ASSERT_TRUE(cluster.executor.run(cluster.metadata.refresh_cluster_map()).ok());
+  ASSERT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
+  cluster.executor.run_ready();
+  const auto moves = [&](PackId pack) { return pg_of_pack(pack) == map.groups[0].id; };
+  const auto& closed = cluster.metadata.closed;
+  EXPECT_TRUE(std::any_of(closed.begin(), closed.end(), moves));
+  for (const auto& [pack, epoch] : cluster.metadata.open) EXPECT_FALSE(moves(pack));
+}
+
 TEST(PackWriterTest, AFullPackIsGivenBackAfterTheGraceTimeInAnyCase) {
   PackWriterLimits limits;
   limits.pack_bytes_per_column = 16 << 10;

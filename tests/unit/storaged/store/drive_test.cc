@@ -260,6 +260,13 @@ TEST_P(DriveTest, DeletionsSurviveAndFreeTheirSpace) {
   EXPECT_EQ(sync_wait(*loop_, drive_->list_fragments(PackId(2), 0, 3)).value().at(0).key.row, 10U);
 }
 
+TEST_P(DriveTest, AFragmentThatNoSegmentCanHoldIsRefused) {
+  const auto size = static_cast<std::uint32_t>(options_.segment_bytes);
+  EXPECT_EQ(write(PackId(1), 0, size, 1).code(), StatusCode::kInvalidArgument);
+  ASSERT_TRUE(write(PackId(1), 1, 4096, 2).ok());
+  expect_content(PackId(1), 1, 4096, 2);
+}
+
 TEST_P(DriveTest, AnEvictedPackStaysAwayButMayComeAgain) {
   for (std::uint32_t row = 0; row < 300; ++row)
     ASSERT_TRUE(write(PackId(row % 3 + 1), row, 4096, row).ok());
