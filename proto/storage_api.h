@@ -108,6 +108,9 @@ struct DriveStatus {
   std::uint64_t flush_count = 0;  // durable device writes and flushes since start
   std::uint64_t write_count = 0;  // fragments written since start
   std::uint64_t read_count = 0;
+  // When it was opened, 0: it is not open. Another time means that it was opened again, and may
+  // lack what it had, without knowing.
+  WallTimeNs opened_ns = 0;
   std::uint64_t damaged_fragments = 0;  // that damaged_fragments() lists
   std::uint64_t damaged_unlisted = 0;   // found since start, but the list was full
   // Log segments in which something cannot be read or does not verify: fragments that were there may

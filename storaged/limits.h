@@ -24,6 +24,8 @@ inline constexpr std::uint32_t kReservedPerMille = 20;
 // are still needed, so that it can always be emptied.
 inline constexpr std::uint32_t kControlSegments = 2;
 inline constexpr std::uint32_t kRecycleSegments = 1;
+// Rows in one record of deletions that the log says again.
+inline constexpr std::size_t kMaxDeletedRows = 4096;
 // More free segments that only writes which give space back (repack) may use: the larger of the
 // two.
 inline constexpr std::uint32_t kReclaimSegments = 2;

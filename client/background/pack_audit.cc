@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::uint32_t kPage = 2048;
 constexpr Duration kDeadline = std::chrono::seconds(30);
+constexpr Duration kOpeningsDeadline = std::chrono::seconds(5);
 
 MonotonicTime deadline_from_now() { return Executor::current()->now() + kDeadline; }
 
@@ -100,6 +101,35 @@ Task<DamageMap> collect_damage(const SurveySource* source) {
     if (!page.ok()) damage.set_unknown(drive.id);
   }
   co_return damage;
+}
+
+namespace {
+
+Task<void> ask_openings(StorageApi* storage, DriveOpenings* openings) {
+  const auto drives = co_await storage->status(Executor::current()->now() + kOpeningsDeadline);
+  if (!drives.ok()) co_return;
+  for (const DriveStatus& drive : *drives) (*openings)[drive.drive] = drive.opened_ns;
+}
+
+}  // namespace
+
+Task<DriveOpenings> collect_openings(const SurveySource* source) {
+  DriveOpenings said;
+  std::set<StorageApi*> daemons;
+  TaskScope asking;
+  for (const DriveInfo& drive : source->map->drives) {
+    if (is_absent(drive)) continue;
+    StorageApi* const storage = source->storage_of(drive);
+    if (storage != nullptr && daemons.insert(storage).second)
+      asking.spawn(ask_openings(storage, &said));
+  }
+  co_await asking.join();
+  // A daemon may serve drives that are out, or of which the map does not know yet.
+  std::erase_if(said, [&](const auto& opening) {
+    const DriveInfo* drive = source->map->drive(opening.first);
+    return drive == nullptr || is_absent(*drive);
+  });
+  co_return said;
 }
 
 namespace {

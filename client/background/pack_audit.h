@@ -7,6 +7,7 @@
 #include <absl/container/flat_hash_set.h>
 
 #include <cstdint>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -33,6 +34,10 @@ class DamageMap {
 };
 // Asks every drive that answers.
 Task<DamageMap> collect_damage(const SurveySource* source);
+
+// When each drive in service was opened, as it says; those that do not answer are left out.
+using DriveOpenings = std::map<DriveId, WallTimeNs>;
+Task<DriveOpenings> collect_openings(const SurveySource* source);
 
 struct AuditedRow {
   std::uint32_t row = 0;

@@ -87,6 +87,7 @@ Task<Rebuilder::Work> Rebuilder::begin(WorkControl* control) {
     const auto storage = options_.router.storage(drive.id);
     return storage.ok() ? *storage : nullptr;
   };
+  work.openings = co_await collect_openings(&work.source);
   work.damage = co_await collect_damage(&work.source);
   co_return work;
 }
@@ -360,10 +361,16 @@ Task<void> Rebuilder::restore_one(RestoreJob job, Outcome* outcome) {
   }
 }
 
-// A new map may bring back a drive that lacks something; other damage is known than before; or it
-// is time, sooner when the last audit left something undone.
+// A new map may bring back a drive that lacks something, and so may a drive that was opened again,
+// however short it was away; other damage is known than before; or it is time, sooner when the last
+// audit left something undone.
 bool Rebuilder::audit_due(const Work& work) const {
   if (audited_epoch_ != work.map->epoch || audited_damage_ != work.damage) return true;
+  const auto opened_again = [this](const auto& opening) {
+    const auto audited = audited_openings_.find(opening.first);
+    return audited == audited_openings_.end() || audited->second != opening.second;
+  };
+  if (std::any_of(work.openings.begin(), work.openings.end(), opened_again)) return true;
   // Soon at first: what failed was perhaps only busy.
   const Duration retry = std::min(options_.limits.retry_interval,
                                   options_.limits.interval * (1 << std::min(retries_, 10)));
@@ -398,8 +405,15 @@ Task<Status> Rebuilder::audit_all(Work* work) {
   retries_ = audited_whole_ ? 0 : retries_ + 1;
   audited_epoch_ = work->map->epoch;
   audited_damage_ = work->damage;
+  audited_openings_ = work->openings;
   audited_at_ = options_.executor.now();
   repair->set_audited_epoch(all.complete ? audited_epoch_ : 0);
+  repair->clear_audited_drives();
+  for (const auto& [drive, opened_ns] : work->openings) {
+    proto::AuditedDrive* said = repair->add_audited_drives();
+    said->set_drive(drive.value());
+    said->set_opened_ns(opened_ns);
+  }
   if (!all.complete)
     co_return UnavailableError("drives that are in service did not answer the audit");
   if (!audited_whole_)

@@ -42,6 +42,7 @@ class Rebuilder final : public BackgroundTask {
     WorkControl* control = nullptr;
     std::shared_ptr<const ClusterMap> map;  // one for the whole piece of work
     SurveySource source;
+    DriveOpenings openings;  // said before anything else was asked
     DamageMap damage;
   };
   struct Outcome {
@@ -84,6 +85,7 @@ class Rebuilder final : public BackgroundTask {
   std::uint64_t finished_moves_ = 0;
   std::uint64_t audited_epoch_ = 0;  // of the map
   DamageMap audited_damage_;
+  DriveOpenings audited_openings_;
   bool audited_whole_ = false;
   int retries_ = 0;  // audits in a row that left something undone
   MonotonicTime audited_at_{};

@@ -239,6 +239,7 @@ std::vector<DriveStatus> drives_from_proto(const proto::StorageReply& from) {
     drive.segment_count = one.segment_count();
     drive.free_segment_count = one.free_segment_count();
     drive.cleaned_bytes = one.cleaned_bytes();
+    drive.opened_ns = one.opened_ns();
     drives.push_back(std::move(drive));
   }
   return drives;
@@ -270,6 +271,7 @@ void drives_to_proto(const std::vector<DriveStatus>& from, proto::StorageReply* 
     out->set_segment_count(drive.segment_count);
     out->set_free_segment_count(drive.free_segment_count);
     out->set_cleaned_bytes(drive.cleaned_bytes);
+    out->set_opened_ns(drive.opened_ns);
   }
 }
 

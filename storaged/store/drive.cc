@@ -87,6 +87,7 @@ Task<Result<std::unique_ptr<Drive>>> Drive::open(std::unique_ptr<BlockDirectory>
   drive->options_.segment_bytes = superblock->segment_bytes;
   CO_RETURN_IF_ERROR(co_await drive->recover());
   drive->closing_ = false;
+  drive->opened_ns_ = Executor::current()->clock().wall_now_ns();
   drive->recycle_dead();
   drive->background_.spawn(drive->keep_spare());
   drive->background_.spawn(drive->run_scrub());
@@ -551,6 +552,7 @@ DriveStatus Drive::status() const {
     if (segment->incomplete) ++status.damaged_segments;
   }
   status.write_count = write_count_;
+  status.opened_ns = opened_ns_;
   status.read_count = read_count_;
   status.damaged_fragments = damage_.size();
   status.damaged_unlisted = damage_.unlisted();
@@ -627,6 +629,7 @@ void Drive::erase_pack(PackId pack) {
     touched.insert(location.segment);
   }
   packs_.erase(there);
+  ++forgotten_;
   deleted_rows_.erase(pack);
   damage_.remove_pack(pack);
   for (const std::uint32_t segment : touched) maybe_recycle(segment);

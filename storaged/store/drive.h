@@ -205,6 +205,7 @@ class Drive {
   Task<void> run_head(Head* head);
   Task<Status> write_batch(Head* head, std::vector<Pending*> batch);
   std::vector<Pending*> take_batch(Head* head);
+  static std::size_t summary_size(const std::vector<Pending*>& batch);
   void publish(Segment& segment, const std::vector<Pending*>& batch, std::uint32_t batch_page,
                std::uint32_t summary_pages);
   void fail_queue(Head* head, const Status& status);
@@ -213,6 +214,7 @@ class Drive {
   Status no_free_segment() const;
   Task<Status> roll(Head* head);
   Buffer header_page(const Segment& segment) const;
+  Task<Status> write_header(Segment& segment);
   Task<Result<SegmentPtr>> prepare_segment(bool written);
   Task<void> keep_spare();
   Task<void> seal_segment(SegmentPtr segment);
@@ -225,7 +227,13 @@ class Drive {
   std::uint32_t kept_segments(bool reclaiming) const;
   void maybe_recycle(std::uint32_t segment);
   void recycle_dead();
+  std::vector<Record> controls_to_keep(const Segment& segment) const;
+  bool is_worth_recycling(Segment& segment) const;
+  void hold_pack(Segment& segment, PackId pack);
+  void forget_packs(Segment& segment);
   Task<void> recycle(SegmentPtr segment);
+  Task<Status> say_controls_again(SegmentPtr segment);
+  Task<Result<bool>> recycle_in_place(SegmentPtr segment);
   bool control_needed(const Record& control, const Segment& holder) const;
   bool is_short_of_space() const;
   void maybe_clean();
@@ -254,6 +262,7 @@ class Drive {
   void retire(Segment& segment, const Status& why);
   Task<Result<std::uint64_t>> find_generation(Segment& segment);
   Task<Result<std::vector<Record>>> read_footer(Segment& segment);
+  Task<void> skip_begun_life(Segment& segment);
   Task<Result<Batch>> read_batch(Segment& segment, std::uint32_t page, std::uint64_t generation);
   Task<Result<std::vector<Record>>> scan_segment(Segment& segment);
   Task<std::vector<Record>> verified_records(Segment& segment, std::vector<Record> records);
@@ -275,6 +284,8 @@ class Drive {
   absl::flat_hash_map<PackId, Pack> packs_;
   absl::flat_hash_set<PackId> deleted_packs_;
   absl::flat_hash_map<PackId, absl::flat_hash_set<std::uint32_t>> deleted_rows_;
+  absl::flat_hash_map<PackId, std::uint32_t> holders_;  // how many segments hold something of it
+  std::uint64_t forgotten_ = 1;  // counts packs that are gone, and segments that were overwritten
   std::array<Head, 2> heads_;
   SegmentPtr spare_;  // prepared for the small head
   AsyncMutex prepare_mutex_;
@@ -295,6 +306,7 @@ class Drive {
 
   std::uint64_t used_bytes_ = 0;
   std::uint64_t fragment_count_ = 0;
+  WallTimeNs opened_ns_ = 0;
   std::uint64_t write_count_ = 0;
   std::uint64_t read_count_ = 0;
   std::uint64_t closed_flushes_ = 0;

@@ -1,6 +1,9 @@
 // Space: recycling dead segments, and copying what lives out of mostly dead ones.
 #include <algorithm>
 #include <limits>
+#include <map>
+#include <set>
+#include <utility>
 
 #include "base/log.h"
 #include "storaged/log/record_codec.h"
@@ -52,6 +55,7 @@ void Drive::maybe_recycle(std::uint32_t id) {
       segment.readers > 0) {
     return;
   }
+  if (!is_worth_recycling(segment)) return;
   segment.state = SegmentState::kPrepared;  // nobody else takes it meanwhile
   background_.spawn(recycle(found->second));
 }
@@ -64,33 +68,164 @@ void Drive::recycle_dead() {
 
 // Whether a deletion or seal in `holder` still means something once `holder` is overwritten.
 bool Drive::control_needed(const Record& control, const Segment& holder) const {
-  if (control.type == RecordType::kSealPack) return packs_.contains(control.key.pack);
-  if (being_written(control.key.pack)) return true;  // what is on its way is dead on arrival
+  const PackId pack = control.key.pack;
+  if (control.type == RecordType::kSealPack) return packs_.contains(pack);
   // A free segment is still on the disk as it was until it is used again.
-  return std::any_of(segments_.begin(), segments_.end(), [&](const auto& entry) {
-    return entry.second.get() != &holder && entry.second->packs.contains(control.key.pack);
-  });
+  const auto holders = holders_.find(pack);
+  const std::uint32_t here = holder.packs.contains(pack) ? 1 : 0;
+  if (holders != holders_.end() && holders->second > here) return true;
+  return being_written(pack);  // what is on its way is dead on arrival
+}
+
+// What is to be said again of a segment before it is overwritten, each thing once: a crash between
+// saying it and overwriting leaves it in both.
+std::vector<Record> Drive::controls_to_keep(const Segment& segment) const {
+  std::map<std::pair<PackId, RecordType>, Record> kept;
+  std::map<PackId, std::set<std::uint32_t>> rows;
+  for (const Record& control : segment.controls) {
+    if (!control_needed(control, segment)) continue;
+    const auto [known, fresh] = kept.try_emplace({control.key.pack, control.type}, control);
+    Record& record = known->second;
+    record.seal_epoch = std::max(record.seal_epoch, control.seal_epoch);
+    record.evict_below_lsn = std::max(record.evict_below_lsn, control.evict_below_lsn);
+    rows[control.key.pack].insert(control.rows.begin(), control.rows.end());
+  }
+  std::vector<Record> records;
+  for (auto& [what, record] : kept) {
+    const auto& [pack, type] = what;
+    if (type != RecordType::kDeletePack && kept.contains({pack, RecordType::kDeletePack})) continue;
+    if (type != RecordType::kDeleteRows) {
+      records.push_back(std::move(record));
+      continue;
+    }
+    const std::vector<std::uint32_t> all(rows[pack].begin(), rows[pack].end());
+    for (std::size_t at = 0; at < all.size(); at += kMaxDeletedRows) {
+      const std::size_t end = std::min(all.size(), at + kMaxDeletedRows);
+      record.rows.assign(all.begin() + static_cast<std::ptrdiff_t>(at),
+                         all.begin() + static_cast<std::ptrdiff_t>(end));
+      records.push_back(record);
+    }
+  }
+  return records;
+}
+
+// Whether a dead segment holds more than what would be said again of it, which is counted as if it
+// shared pages: said once more, it never comes to less.
+bool Drive::is_worth_recycling(Segment& segment) const {
+  if (segment.kept_at == forgotten_) return false;
+  std::size_t bytes = 0;
+  bool settled = true;
+  for (const Record& control : controls_to_keep(segment)) {
+    bytes += record_size_bound(control);
+    settled = settled && !being_written(control.key.pack);
+  }
+  const std::uint64_t pages = bytes == 0 ? 0 : pages_of(sizeof(BatchHeader) + bytes);
+  if (pages * 1000 <= std::uint64_t{segment.next_page} * kCleanLivePerMille) return true;
+  if (settled) segment.kept_at = forgotten_;
+  return false;
+}
+
+void Drive::hold_pack(Segment& segment, PackId pack) {
+  if (segment.packs.insert(pack).second) ++holders_[pack];
+}
+
+void Drive::forget_packs(Segment& segment) {
+  for (const PackId pack : segment.packs) {
+    const auto held = holders_.find(pack);
+    if (--held->second == 0) holders_.erase(held);
+  }
+  segment.packs.clear();
+  ++forgotten_;
 }
 
 // The segment holds nothing that lives. What its deletions must go on killing elsewhere is said
 // again first.
 Task<void> Drive::recycle(SegmentPtr segment) {
-  for (const Record& control : segment->controls) {
-    if (!control_needed(control, *segment)) {
-      if (control.type == RecordType::kDeletePack) deleted_packs_.erase(control.key.pack);
-      continue;
+  segment->written = segment->written || segment->next_page + 1 >= segment->page_count();
+  while (true) {
+    Status said = co_await say_controls_again(segment);
+    if (said.code() == StatusCode::kNoSpace) {
+      const auto in_place = co_await recycle_in_place(segment);
+      if (in_place.ok() && *in_place) co_return;
+      if (in_place.ok()) continue;
+      said = in_place.status();
     }
-    Pending pending;
-    pending.record = control;
+    segment->state = said.ok() ? SegmentState::kFree : SegmentState::kSealed;
+    co_return;
+  }
+}
+
+// All at once, so that they share summaries and flushes.
+Task<Status> Drive::say_controls_again(SegmentPtr segment) {
+  std::deque<Pending> again;
+  std::vector<Task<Status>> appends;
+  for (const Record& control : segment->controls) {
+    if (control.type == RecordType::kDeletePack && !control_needed(control, *segment))
+      deleted_packs_.erase(control.key.pack);
+  }
+  for (Record& control : controls_to_keep(*segment)) {
+    Pending& pending = again.emplace_back();
+    pending.record = std::move(control);
     pending.recycling = true;
-    const Status written = co_await append(&pending, kSmallHead);
+    appends.push_back(append(&pending, kSmallHead));
+  }
+  const std::vector<Status> said = co_await when_all(std::move(appends));
+  Status first = OkStatus();
+  segment->controls.clear();
+  for (std::size_t i = 0; i < said.size(); ++i) {
+    if (said[i].ok()) continue;
+    segment->controls.push_back(std::move(again[i].record));
+    if (first.ok()) first = said[i];
+  }
+  co_return first;
+}
+
+// Where no segment is free, a dead one begins its next life with what it has to say again: before
+// its header is of that life, and short of its footer, which counts until then. It becomes the
+// spare. False: another segment is free meanwhile. Errors: kNoSpace when that does not fit before
+// its footer, and those of the device.
+Task<Result<bool>> Drive::recycle_in_place(SegmentPtr segment) {
+  const auto guard = co_await prepare_mutex_.lock();
+  if (!failed_.ok()) co_return failed_;
+  if (allocatable_segments() > 0) co_return false;
+  std::deque<Pending> said;
+  Head head;
+  head.segment = segment.get();
+  for (Record& control : controls_to_keep(*segment)) {
+    said.emplace_back().record = std::move(control);
+    head.queue.push_back(&said.back());
+  }
+  const std::uint32_t end_page = std::exchange(segment->next_page, 1);
+  segment->footer_bytes = 0;
+  std::vector<std::vector<Pending*>> batches;
+  std::uint32_t pages = 0;
+  while (!head.queue.empty()) {
+    batches.push_back(take_batch(&head));
+    if (batches.back().empty()) break;
+    pages += pages_of(summary_size(batches.back()));
+  }
+  if (!head.queue.empty() || 1 + pages > segment->footer_page) {
+    segment->next_page = end_page;
+    co_return no_free_segment();
+  }
+  segment->generation = next_generation_++;
+  segment->previous_crc = 0;
+  segment->records.clear();
+  segment->controls.clear();
+  for (std::vector<Pending*>& batch : batches) {
+    const Status written = co_await write_batch(&head, std::move(batch));
     if (!written.ok()) {
-      segment->state = SegmentState::kSealed;
-      co_return;
+      fail(written);
+      co_return written;
     }
   }
-  segment->state = SegmentState::kFree;
-  segment->written = segment->written || segment->next_page + 1 >= segment->page_count();
+  CO_RETURN_IF_ERROR(co_await write_header(*segment));
+  forget_packs(*segment);
+  for (const Record& record : segment->records)
+    if (record.type == RecordType::kSealPack) hold_pack(*segment, record.key.pack);
+  segment->immovable = segment->incomplete = segment->closed = false;
+  spare_ = std::move(segment);
+  co_return true;
 }
 
 // Whether the cleaner is to work: before clients are refused, however small the drive.
@@ -149,7 +284,7 @@ Task<void> Drive::clean() {
 
 std::vector<Drive::Located> Drive::live_in(const Segment& segment) const {
   std::vector<Located> live;
-  for (const auto& [pack, count] : segment.packs) {
+  for (const PackId pack : segment.packs) {
     for (const Located& one : located(pack, 0, std::numeric_limits<std::size_t>::max()))
       if (one.location.segment == segment.id) live.push_back(one);
   }
@@ -203,11 +338,16 @@ Task<Status> Drive::relocate(FragmentKey key, Location location) {
     const bool gone = payload.status().code() == StatusCode::kNotFound;
     co_return gone ? OkStatus() : CorruptionError(payload.status().message());
   }
-  Pending pending;
-  pending.record = std::move(*record);
-  pending.payload.push_back(std::move(*payload));
-  CO_RETURN_IF_ERROR(
-      co_await append(&pending, location.bytes >= kLargeFragmentBytes ? kLargeHead : kSmallHead));
+  const bool large = location.bytes >= kLargeFragmentBytes;
+  Status copied;
+  for (const HeadIndex head : {large ? kLargeHead : kSmallHead, large ? kSmallHead : kLargeHead}) {
+    Pending pending;
+    pending.record = *record;
+    pending.payload.push_back(*payload);
+    copied = co_await append(&pending, head);
+    if (copied.code() != StatusCode::kNoSpace) break;  // else the other may have room left
+  }
+  CO_RETURN_IF_ERROR(copied);
   cleaned_bytes_ += location.bytes;
   co_return OkStatus();
 }

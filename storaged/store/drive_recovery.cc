@@ -82,6 +82,7 @@ Task<Result<std::vector<Record>>> Drive::recover_segment(SegmentPtr segment) {
   }
   auto footer = co_await read_footer(*segment);
   if (footer.ok()) {
+    co_await skip_begun_life(*segment);
     segment->state = SegmentState::kSealed;
     co_return footer;
   }
@@ -132,7 +133,7 @@ void Drive::apply_recovered(std::vector<Record> records, std::vector<std::uint32
     const Record& record = records[i];
     Segment& segment = *segments_.at(owners[i]);
     if (record.type == RecordType::kFragment || record.type == RecordType::kSealPack)
-      ++segment.packs[record.key.pack];
+      hold_pack(segment, record.key.pack);
     if (record.type != RecordType::kFragment) segment.controls.push_back(record);
     if (record.type == RecordType::kDeletePack) deleted_packs_.insert(record.key.pack);
     if (record.type == RecordType::kEvictPack) {

@@ -102,9 +102,22 @@ Task<Result<std::vector<Record>>> Drive::read_footer(Segment& segment) {
   auto records = parse_summary(summary->span(), *view);
   if (!records.ok()) co_return NotFoundError("footer: " + records.status().message());
   segment.next_page = trailer.footer_page + view->summary_pages;
+  segment.footer_page = trailer.footer_page;
   segment.last_lsn = trailer.last_lsn;
   next_lsn_ = std::max(next_lsn_, view->header.lsn + 1);
   co_return records;
+}
+
+// A crash may have left a life that was begun in place and has no header: no other life of the
+// segment may be of its generation.
+Task<void> Drive::skip_begun_life(Segment& segment) {
+  const auto page = co_await segment.device->read(kPageSize, kPageSize);
+  if (!page.ok()) co_return;
+  BatchHeader header{};
+  std::memcpy(&header, page->data(), sizeof header);
+  if (header.generation < next_generation_) co_return;
+  const auto batch = co_await read_batch(segment, 1, header.generation);
+  if (batch.ok()) next_generation_ = std::max(next_generation_, header.generation + 1);
 }
 
 // The data batch that begins at `page`. Errors: kNotFound when there is none of this generation,

@@ -124,6 +124,12 @@ std::vector<Drive::Pending*> Drive::take_batch(Head* head) {
   return batch;
 }
 
+std::size_t Drive::summary_size(const std::vector<Pending*>& batch) {
+  std::string records;
+  for (const Pending* pending : batch) append_record(&records, pending->record, false);
+  return sizeof(BatchHeader) + records.size();
+}
+
 Task<Status> Drive::write_batch(Head* head, std::vector<Pending*> batch) {
   Segment& segment = *head->segment;
   BatchHeader header{};
@@ -136,12 +142,7 @@ Task<Status> Drive::write_batch(Head* head, std::vector<Pending*> batch) {
   header.kind = BatchKind::kData;
   // Where the payload begins depends on the summary's length, which does not depend on the numbers
   // in it.
-  std::size_t summary_bytes = sizeof header;
-  for (const Pending* pending : batch) {
-    std::string one;
-    append_record(&one, pending->record, false);
-    summary_bytes += one.size();
-  }
+  const std::size_t summary_bytes = summary_size(batch);
   const std::uint32_t summary_pages = pages_of(summary_bytes);
   BufferList pieces(1);
   std::string records;
@@ -181,14 +182,14 @@ void Drive::publish(Segment& segment, const std::vector<Pending*>& batch, std::u
                               summary_pages};
       record.batch_page = batch_page;
       record.summary_pages = summary_pages;
-      ++segment.packs[record.key.pack];
+      hold_pack(segment, record.key.pack);
       // What was deleted while it was on its way is dead.
       if (!is_deleted(record.key)) replace_fragment(record, location);
       record.page_crcs.clear();
       record.directory.clear();
     } else {
       segment.controls.push_back(record);
-      if (record.type == RecordType::kSealPack) ++segment.packs[record.key.pack];
+      if (record.type == RecordType::kSealPack) hold_pack(segment, record.key.pack);
     }
     segment.records.push_back(record);
     pending->done.set(OkStatus());
@@ -236,6 +237,14 @@ Buffer Drive::header_page(const Segment& segment) const {
   return page;
 }
 
+Task<Status> Drive::write_header(Segment& segment) {
+  BufferList pieces;
+  pieces.push_back(header_page(segment));
+  const Status written = co_await segment.device->write(0, std::move(pieces), WriteMode::kDurable);
+  if (!written.ok()) fail(written);
+  co_return written;
+}
+
 Status Drive::no_free_segment() const {
   return NoSpaceError("drive " + options_.identity.drive.to_string() + " has no free segment");
 }
@@ -267,18 +276,12 @@ Task<Result<Drive::SegmentPtr>> Drive::prepare_segment(bool written) {
   }
   segment->state = SegmentState::kPrepared;
   segment->generation = next_generation_++;
-  BufferList pieces;
-  pieces.push_back(header_page(*segment));
-  const Status made = co_await segment->device->write(0, std::move(pieces), WriteMode::kDurable);
-  if (!made.ok()) {
-    fail(made);
-    co_return made;
-  }
+  CO_RETURN_IF_ERROR(co_await write_header(*segment));
   segment->next_page = 1;
   segment->previous_crc = 0;
   segment->records.clear();
   segment->controls.clear();
-  segment->packs.clear();
+  forget_packs(*segment);
   segment->immovable = segment->incomplete = segment->closed = false;
   segment->footer_bytes = 0;
   co_return segment;
@@ -345,8 +348,10 @@ Task<Status> Drive::write_footer(Segment& segment) {
   device_bytes_written_ += summary_bytes + kPageSize;
   BufferList last;
   last.push_back(std::move(page));
-  co_return co_await segment.device->write(std::uint64_t{segment.page_count() - 1} * kPageSize,
-                                           std::move(last), WriteMode::kDurable);
+  CO_RETURN_IF_ERROR(co_await segment.device->write(
+      std::uint64_t{segment.page_count() - 1} * kPageSize, std::move(last), WriteMode::kDurable));
+  segment.footer_page = trailer.footer_page;
+  co_return OkStatus();
 }
 
 }  // namespace shoal::storaged

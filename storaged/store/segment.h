@@ -1,7 +1,7 @@
 // Segment: one file of a drive's log, in memory. Plain data of the drive that owns it.
 #pragma once
 
-#include <absl/container/btree_map.h>
+#include <absl/container/btree_set.h>
 
 #include <cstdint>
 #include <memory>
@@ -34,6 +34,7 @@ struct Segment {
   bool written = false;  // every page was written once: a durable overwrite is cheap
   std::uint64_t generation = 0;
   std::uint32_t next_page = 1;
+  std::uint32_t footer_page = 0;  // of a sealed one that has a footer
   std::uint32_t previous_crc = 0;
   std::uint64_t last_lsn = 0;
   std::uint32_t live_fragments = 0;
@@ -46,9 +47,11 @@ struct Segment {
   std::vector<Record> records;   // while active: what the footer will hold
   std::size_t footer_bytes = 0;  // of them
   std::vector<Record> controls;  // deletions and seals in it
+  // It was dead and not worth being recycled when so much had been forgotten (Drive::forgotten_).
+  std::uint64_t kept_at = 0;
   // Fragments and seals it holds, dead ones too: what a deletion must go on killing until the
   // header of its next life is durable.
-  absl::btree_map<PackId, std::uint32_t> packs;
+  absl::btree_set<PackId> packs;
 
   std::uint32_t page_count() const {
     return static_cast<std::uint32_t>(device->size_bytes() / kPageSize);

@@ -29,6 +29,7 @@ struct DriveFaults {
   bool short_reads = false;  // answers one byte less
   bool full = false;
   bool silent = false;                                  // does not say what it holds
+  WallTimeNs opened_ns = 1;
   std::uint64_t fail_after_writes = ~std::uint64_t{0};  // then write_error is set to kIoError
 };
 
@@ -206,6 +207,7 @@ class FakeStorage final : public StorageApi {
       entry.fragment_count = drive.fragments.size();
       for (const auto& [key, fragment] : drive.fragments) entry.used_bytes += fragment.bytes.size();
       entry.damaged_fragments = drive.damaged.size();
+      entry.opened_ns = drive.faults.opened_ns;
       entry.scrub.passes = drive.scrub_passes;
       entry.free_bytes = entry.capacity_bytes - entry.used_bytes;
       list.push_back(std::move(entry));

@@ -28,6 +28,7 @@ class MemoryDisk {
   std::map<std::string, std::shared_ptr<File>> files;
   std::uint64_t space_bytes = 1ULL << 40;
   Status write_error;  // answers every write, create, remove and rename unless OK
+  std::uint64_t writes_left = ~std::uint64_t{0};  // the writes behind these fail
   bool hang = false;   // reads and writes wait until release()
   std::uint64_t reads = 0;
   std::uint64_t read_bytes = 0;
@@ -59,6 +60,8 @@ class MemoryDevice final : public BlockDevice {
   Task<Status> write(std::uint64_t offset, BufferList pieces, WriteMode mode) override {
     co_await disk_.wait_while_hung();
     if (!disk_.write_error.ok()) co_return disk_.write_error;
+    if (disk_.writes_left == 0) co_return IoError(name_ + ": written often enough");
+    --disk_.writes_left;
     CHECK(offset % kPageSize == 0 && offset + total_size(pieces) <= file_->bytes.size());
     for (const Buffer& piece : pieces) {
       CHECK(piece.page_aligned() && piece.size() % kPageSize == 0);

@@ -1,5 +1,6 @@
 // shoal repair: what is missing, what is being restored, and how long it will take.
 #include <algorithm>
+#include <map>
 
 #include "base/program.h"
 #include "tools/admin/commands.h"
@@ -17,11 +18,25 @@ struct RepairStatus {
   std::uint64_t stranded = 0;
   std::uint64_t damaged = 0;  // that the drives know of
   std::uint64_t silent = 0;   // drives in service whose daemon did not answer
+  std::map<DriveId, WallTimeNs> openings;  // of drives in service, as they say now
+  // Drives that may lack what nobody knows of: the last audit has not seen them since they were
+  // opened.
+  std::uint64_t unaudited() const {
+    std::map<DriveId, WallTimeNs> audited;
+    for (const proto::AuditedDrive& drive : task.repair().audited_drives())
+      audited[DriveId(drive.drive())] = drive.opened_ns();
+    return static_cast<std::uint64_t>(
+        std::count_if(openings.begin(), openings.end(), [&](const auto& opening) {
+          const auto found = audited.find(opening.first);
+          return found == audited.end() || found->second != opening.second;
+        }));
+  }
   // Whether all that is known to be wrong has been put right, by an audit since.
   bool whole() const {
     return has_worker && moves == 0 && stranded == 0 && damaged == 0 && silent == 0 &&
-           task.repair().audited_epoch() == map.epoch && task.repair().missing_fragments() == 0 &&
-           task.repair().lost_rows() == 0 && task.repair().exposed_rows() == 0;
+           unaudited() == 0 && task.repair().audited_epoch() == map.epoch &&
+           task.repair().missing_fragments() == 0 && task.repair().lost_rows() == 0 &&
+           task.repair().exposed_rows() == 0;
   }
   std::uint64_t seconds_left() const {
     const proto::RepairReport& repair = task.repair();
@@ -57,8 +72,9 @@ Task<Status> count_damage(AdminCluster* cluster, RepairStatus* status) {
     if (!drives.ok()) continue;
     for (const DriveStatus& one : *drives) {
       const DriveInfo* known = status->map.drive(one.drive);
-      if (known != nullptr && known->state != DriveState::kOut)
-        status->damaged += one.damaged_fragments + one.damaged_unlisted;
+      if (known == nullptr || known->state == DriveState::kOut) continue;
+      status->damaged += one.damaged_fragments + one.damaged_unlisted;
+      if (known->state != DriveState::kDown) status->openings[one.drive] = one.opened_ns;
     }
   }
   co_return OkStatus();
@@ -99,6 +115,7 @@ std::string to_json(const RepairStatus& status) {
   json.field("stranded_columns", status.stranded);
   json.field("damaged_fragments", status.damaged);
   json.field("silent_daemons", status.silent);
+  json.field("unaudited_drives", status.unaudited());
   json.field("exposed_rows", std::uint64_t{repair.exposed_rows()});
   json.field("missing_fragments", std::uint64_t{repair.missing_fragments()});
   json.field("lost_rows", std::uint64_t{repair.lost_rows()});
@@ -145,6 +162,9 @@ std::string to_text(const RepairStatus& status) {
     text += "damaged  " + std::to_string(status.damaged) + " fragments, known to their drives\n";
   if (status.silent > 0)
     text += "silent   " + std::to_string(status.silent) + " storage daemons do not answer\n";
+  if (status.unaudited() > 0)
+    text += "audit    " + std::to_string(status.unaudited()) +
+            " drives were opened since the last audit\n";
   text += "restored " + std::to_string(repair.restored_fragments()) + " fragments, " +
           format_size(repair.restored_bytes()) + " since the worker started\n";
   text += audit_text(repair);

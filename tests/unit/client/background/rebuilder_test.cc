@@ -211,6 +211,36 @@ TEST_F(RebuilderTest, DamagedAndVanishedFragmentsAreMadeAgainInTheirPlace) {
   verify();
 }
 
+TEST_F(RebuilderTest, WhatADriveThatWasOpenedAgainHasLostIsRestored) {
+  put(100);
+  cluster.close_packs();
+  ASSERT_EQ(pass().repair().audited_drives_size(), 8);
+  cluster.storage.wipe(DriveId(6));  // too short a time away to be down
+  pass();
+  ASSERT_GT(missing(), 0U);
+  cluster.storage.faults(DriveId(6)).opened_ns = 2;
+  const proto::TaskReport report = pass();
+  EXPECT_EQ(missing(), 0U);
+  std::map<std::uint32_t, WallTimeNs> audited;
+  for (const proto::AuditedDrive& drive : report.repair().audited_drives())
+    audited[drive.drive()] = drive.opened_ns();
+  EXPECT_EQ(audited[6], 2);
+  EXPECT_EQ(audited[5], 1);
+}
+
+TEST_F(RebuilderTest, OtherDamageIsAuditedAlsoIfItIsAsMuchAsBefore) {
+  put(100);
+  cluster.close_packs();
+  std::vector<FragmentKey> keys;
+  for (const auto& [key, fragment] : cluster.storage.fragments(DriveId(1))) keys.push_back(key);
+  ASSERT_GT(keys.size(), 1U);
+  for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) {
+    cluster.storage.flip_bit(DriveId(1), keys[i], 0);
+    cluster.storage.mark_damaged(DriveId(1), keys[i], "a flipped page");
+    EXPECT_EQ(pass().repair().restored_fragments(), i + 1);
+  }
+}
+
 TEST_F(RebuilderTest, RowsThatCannotBeRestoredAreCountedAndBlockTheMove) {
   put(100);
   cluster.close_packs();

@@ -1,4 +1,6 @@
 // A drive that fills up: who may still write, and what the cleaner wins back.
+#include <cstring>
+#include <map>
 #include <vector>
 
 #include "base/random.h"
@@ -27,6 +29,21 @@ class DriveCleanerTest : public test::MemoryDriveTest {
     WriteFragmentRequest request = make_write(PackId(2), row, bytes, row);
     request.reclaiming = true;
     return write(std::move(request));
+  }
+  // A start that finds what was open closed: a header is damaged, or the last batch is torn.
+  void reopen_with_all_sealed() {
+    close();
+    for (const auto& [name, file] : disk_.files) {
+      if (name.rfind("segment-", 0) != 0) continue;
+      SegmentHeader header{};
+      BatchHeader first{};
+      std::memcpy(&header, file->bytes.data(), sizeof header);
+      std::memcpy(&first, file->bytes.data() + kPageSize, sizeof first);
+      if (first.magic == kBatchMagic && first.generation == header.generation)
+        file->bytes[offsetof(SegmentHeader, crc)] ^= std::byte{1};
+    }
+    ASSERT_TRUE(open().ok());
+    executor_.run_until_idle();
   }
   std::uint64_t cleaned_bytes() { return drive_->status().cleaned_bytes; }
 };
@@ -77,6 +94,49 @@ TEST_F(DriveCleanerTest, AFullDriveOfHalfDeadSegmentsTakesWritesAgain) {
       }
       reopen();
     }
+  }
+}
+
+// Every dead segment has something to say again and none is free for it: each time the log goes on
+// in a new segment, as the one before was closed by the start.
+TEST_F(DriveCleanerTest, AFullDriveCanBeEmptiedHoweverOftenItsOpenSegmentsAreClosed) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    close();
+    disk_.files.clear();
+    options_.max_bytes = 10 * options_.segment_bytes;
+    ASSERT_TRUE(open().ok());
+    SeededRandom random(seed);
+    std::map<std::pair<PackId, std::uint32_t>, std::uint32_t> live;
+    for (std::uint32_t row = 0;; ++row) {
+      const PackId pack(1 + random.below(6));
+      if (!write(pack, row, 4096, row).ok()) break;
+      live[{pack, row}] = row;
+    }
+    ASSERT_GT(live.size(), 100U);
+    std::size_t refused = 0;
+    while (!live.empty()) {
+      ASSERT_LT(refused, 100U) << "seed " << seed << ": " << live.size() << " rows left";
+      const PackId pack = live.begin()->first.first;
+      std::vector<std::uint32_t> rows;
+      for (const auto& [at, content] : live)
+        if (at.first == pack && (rows.empty() || random.below(8) == 0)) rows.push_back(at.second);
+      const bool crashes = random.below(2) == 0;
+      if (crashes) disk_.writes_left = random.below(12);
+      const Status deleted = executor_.run(drive_->delete_rows(pack, rows));
+      executor_.run_until_idle();
+      if (deleted.ok()) {
+        for (const std::uint32_t row : rows) live.erase({pack, row});
+      } else if (!crashes) {
+        ASSERT_EQ(deleted.code(), StatusCode::kNoSpace);
+        ++refused;
+      }
+      disk_.writes_left = ~std::uint64_t{0};
+      reopen_with_all_sealed();
+      for (const auto& [at, content] : live) expect_content(at.first, at.second, 4096, content);
+      EXPECT_EQ(drive_->status().fragment_count, live.size());
+    }
+    EXPECT_GT(drive_->status().free_bytes, 0U) << "seed " << seed;
+    EXPECT_TRUE(write(PackId(9), 0, 4096, 1).ok()) << "seed " << seed;
   }
 }
 

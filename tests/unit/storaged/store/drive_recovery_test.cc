@@ -65,6 +65,15 @@ TEST_F(DriveRecoveryTest, ATruncatedSegmentIsKeptAndServesWhatIsLeftOfIt) {
   EXPECT_EQ(damaged_segments(), 1U);
 }
 
+TEST_F(DriveRecoveryTest, ADriveSaysWhenItWasOpened) {
+  const WallTimeNs first = drive_->status().opened_ns;
+  EXPECT_GT(first, 0);
+  clock_.advance(std::chrono::seconds(1));
+  EXPECT_EQ(drive_->status().opened_ns, first);
+  reopen();
+  EXPECT_GT(drive_->status().opened_ns, first);
+}
+
 TEST_F(DriveRecoveryTest, AFileThatACrashLeftUnfinishedIsRemoved) {
   write_rows(0, 3);
   close();
