@@ -62,6 +62,7 @@ class Client final : public MetadataClient {
   AsyncSemaphore free_slots_;
   AsyncMutex session_mutex_;
   std::shared_ptr<const ClusterMap> map_;
+  std::uint64_t map_generation_ = 0;  // of the session that it came in
   std::vector<std::pair<std::weak_ptr<void>, std::function<void()>>> listeners_;
   bool following_ = false;
   bool closing_ = false;
@@ -198,15 +199,20 @@ Task<Result<proto::QueryReply>> Client::query(proto::Query query) {
 }
 
 Task<Status> Client::refresh_cluster_map() {
+  // A new session may be of an older state than the last one: metad was loaded from a dump.
+  const std::uint64_t generation = generation_;
+  const bool comparable = map_ != nullptr && map_generation_ == generation;
   proto::Query request;
-  request.mutable_get_cluster_map()->set_known_epoch(map_ == nullptr ? 0 : map_->epoch);
+  request.mutable_get_cluster_map()->set_known_epoch(comparable ? map_->epoch : 0);
   auto reply = co_await query(std::move(request));
   if (!reply.ok()) co_return reply.status();
   if (reply->cluster_map().epoch() == 0 && map_ != nullptr) co_return OkStatus();
   auto map = wire::cluster_map_from_proto(reply->cluster_map());
   if (!map.ok()) co_return map.status();
   // Of two answers the older may come last.
-  if (map_ != nullptr && map->epoch <= map_->epoch) co_return OkStatus();
+  if (map_ != nullptr && map_generation_ == generation && map->epoch <= map_->epoch)
+    co_return OkStatus();
+  map_generation_ = generation;
   map_ = std::make_shared<const ClusterMap>(std::move(*map));
   std::erase_if(listeners_, [](const auto& listener) { return listener.first.expired(); });
   for (const auto& [owner, listener] : listeners_) listener();
