@@ -257,6 +257,7 @@ void Reader::start_fetch(const ReadPlan& plan, const ReadStatePtr& state, Fetch&
   request.offset = plan.start;
   request.length = fetch.length;
   request.verify = verify;
+  request.background = limits_.background;
   const MonotonicTime deadline = std::min(plan.deadline, fetch.started + limits_.fragment_deadline);
   spawn(fetch_column(state, &fetch, *storage, std::move(request), deadline));
 }

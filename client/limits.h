@@ -80,6 +80,8 @@ struct PackWriterLimits {
 inline constexpr int kMovedAttempts = 3;
 
 struct ExtentReaderLimits {
+  // Reads wait while others use the drives: ReadFragmentRequest::background.
+  bool background = false;
   // Bytes asked for and not yet answered; beyond it read() waits. Decoding has its own bound of the
   // same kind, since it reads k times as much.
   std::uint64_t max_bytes_in_flight = 64 << 20;

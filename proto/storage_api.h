@@ -56,6 +56,8 @@ struct ReadFragmentRequest {
   // The drive checks the CRC of every page it touches. A caller that checks the bytes end to end
   // may pass false.
   bool verify = true;
+  // Repair, repack and the like: waits while others use the daemon.
+  bool background = false;
 };
 
 struct FragmentInfo {

@@ -61,6 +61,17 @@ inline constexpr std::uint32_t kScrubReadPages = 64;
 inline constexpr std::uint64_t kScrubSaveBytes = 1ULL << 30;
 // Calls of a drive that may hang behind their deadlines; then the next are refused at once.
 inline constexpr std::size_t kMaxHungCalls = 64;
+// Background calls while others use the daemon: this share of what others do and so much in any
+// case, counted in calls or, of large ones, in units of bytes; saved up are so many at most. Others
+// use it when they called so recently.
+inline constexpr double kBackgroundShare = 1.0 / 8;
+inline constexpr double kBackgroundUnitsPerSecond = 500;
+inline constexpr double kBackgroundUnitBytes = 64 << 10;
+inline constexpr double kBackgroundBurst = 16;
+// What one listed fragment counts.
+inline constexpr std::uint64_t kListedBytes = 256;
+inline constexpr std::chrono::milliseconds kForegroundQuiet{100};
+inline constexpr std::chrono::milliseconds kBackgroundLook{2};
 // Segments opened side by side at the start.
 inline constexpr std::size_t kRecoverAtOnce = 16;
 // A directory entry list on a parity fragment.

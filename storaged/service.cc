@@ -99,6 +99,7 @@ Task<void> StorageServer::close() {
   executor_.cancel(watch_timer_);
   wake_.notify_all();
   co_await background_.join();
+  co_await pace_.close();
   for (const auto& [id, entry] : drives_) {
     co_await entry->calls.join();
     if (entry->drive != nullptr) co_await entry->drive->close();
@@ -162,7 +163,20 @@ auto StorageServer::on_drive(DriveId id, MonotonicTime deadline, Call call)
   co_return co_await calls.run(id, run_call((*entry)->drive, std::move(call)), deadline);
 }
 
+Task<Status> StorageServer::admit(bool background, std::uint64_t bytes, MonotonicTime deadline) {
+  if (!background) {
+    pace_.note_foreground(bytes);
+    co_return OkStatus();
+  }
+  co_await pace_.admit(bytes);
+  if (executor_.now() >= deadline)
+    co_return DeadlineExceededError("background work had to wait for others");
+  co_return OkStatus();
+}
+
 Task<Status> StorageServer::write_fragment(WriteFragmentRequest request, MonotonicTime deadline) {
+  CO_RETURN_IF_ERROR(
+      co_await admit(request.repair || request.reclaiming, total_size(request.payload), deadline));
   const DriveId id = request.drive;
   auto call = [request = std::move(request)](Drive& drive) mutable {
     return drive.write_fragment(std::move(request));
@@ -172,6 +186,7 @@ Task<Status> StorageServer::write_fragment(WriteFragmentRequest request, Monoton
 
 Task<Result<Buffer>> StorageServer::read_fragment(ReadFragmentRequest request,
                                                   MonotonicTime deadline) {
+  CO_RETURN_IF_ERROR(co_await admit(request.background, request.length, deadline));
   auto call = [request](Drive& drive) { return drive.read_fragment(request); };
   co_return co_await on_drive(request.drive, deadline, call);
 }
@@ -216,6 +231,8 @@ Task<Result<std::vector<FragmentInfo>>> StorageServer::list_fragments(DriveId id
                                                                       std::uint32_t first_row,
                                                                       std::uint32_t limit,
                                                                       MonotonicTime deadline) {
+  // Only audits and the like ask for lists.
+  CO_RETURN_IF_ERROR(co_await admit(true, std::uint64_t{limit} * kListedBytes, deadline));
   auto call = [=](Drive& drive) { return drive.list_fragments(pack, first_row, limit); };
   co_return co_await on_drive(id, deadline, call);
 }

@@ -12,6 +12,7 @@
 #include "base/async/sync.h"
 #include "base/io/uring_device.h"
 #include "proto/storage_api.h"
+#include "storaged/background_pace.h"
 #include "storaged/call_gate.h"
 #include "storaged/store/drive.h"
 
@@ -81,6 +82,8 @@ class StorageServer final : public StorageApi {
   static Task<Result<std::unique_ptr<Drive>>> open_drive(const OpenDirectory* open_directory,
                                                          DriveConfig config);
   Result<Entry*> find(DriveId id) const;
+  // A background call waits its turn. Errors: kDeadlineExceeded.
+  Task<Status> admit(bool background, std::uint64_t bytes, MonotonicTime deadline);
   // Runs `call(drive)`, a coroutine function, on an open drive until the deadline. Errors:
   // kNotFound (not served here), kIoError (not open), those of CallGate::run and of the call.
   template <typename Call>
@@ -95,6 +98,7 @@ class StorageServer final : public StorageApi {
   Executor& executor_;
   const OpenDirectory open_directory_;
   std::map<DriveId, std::unique_ptr<Entry>> drives_;  // never changes once open
+  BackgroundPace pace_{executor_};
   bool closing_ = false;
   TimerId watch_timer_;
   Signal wake_;

@@ -39,6 +39,7 @@ Task<Result<Buffer>> FragmentRestorer::read_column(const RestoreJob* job, std::u
   request.key = job->key;
   request.key.column = column;
   request.length = length;
+  request.background = true;
   auto bytes = co_await (*storage)->read_fragment(request, executor_.now() + kDeadline);
   if (bytes.ok() && bytes->size() != length)
     co_return CorruptionError("the drive answered " + std::to_string(bytes->size()) +

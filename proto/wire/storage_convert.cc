@@ -151,11 +151,9 @@ Result<ReadFragmentRequest> read_fragment_from_proto(DriveId drive,
   if (from.length() > kMaxColumnBytes || from.offset() > kMaxColumnBytes)
     return InvalidArgumentError("a read of " + std::to_string(from.length()) + " bytes at " +
                                 std::to_string(from.offset()) + " lies outside any column");
-  return ReadFragmentRequest{drive,
-                             {PackId(from.pack()), from.row(), column},
-                             from.offset(),
-                             from.length(),
-                             from.verify()};
+  return ReadFragmentRequest{drive,         {PackId(from.pack()), from.row(), column},
+                             from.offset(), from.length(),
+                             from.verify(), from.background()};
 }
 
 void read_fragment_to_proto(const ReadFragmentRequest& from, proto::ReadFragment* to) {
@@ -165,6 +163,7 @@ void read_fragment_to_proto(const ReadFragmentRequest& from, proto::ReadFragment
   to->set_offset(from.offset);
   to->set_length(from.length);
   to->set_verify(from.verify);
+  to->set_background(from.background);
 }
 
 Result<std::vector<FragmentInfo>> fragments_from_proto(PackId pack,
