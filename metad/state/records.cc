@@ -38,7 +38,7 @@ Status read_session(State* state, std::string_view key, std::string_view value) 
 
 std::string write_pack(const PackEntry& pack) {
   records::PackRecord record;
-  record.set_state(pack.state);
+  record.set_state(static_cast<std::uint32_t>(pack.state));
   record.set_epoch(pack.epoch);
   record.set_session(pack.session);
   record.set_committed_bytes(pack.committed_bytes);

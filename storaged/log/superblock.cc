@@ -52,7 +52,7 @@ Result<Uuid> parse_uuid(const std::string& text) {
 
 std::string format_uuid(const Uuid& uuid) {
   std::string text = hex_encode({reinterpret_cast<const char*>(uuid.data()), uuid.size()});
-  for (const std::size_t at : {8, 13, 18, 23}) text.insert(at, 1, '-');
+  for (const std::size_t at : {8U, 13U, 18U, 23U}) text.insert(at, 1, '-');
   return text;
 }
 

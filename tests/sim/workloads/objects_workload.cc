@@ -14,7 +14,6 @@ constexpr std::uint64_t kKeysPerWorker = 4;
 struct Value {
   std::uint64_t version = 0;  // 0: there is no such object
   std::uint32_t size = 0;
-  friend bool operator==(const Value&, const Value&) = default;
 };
 
 // One worker alone uses a key, so what may be there is known: one value, or after an operation

@@ -34,7 +34,7 @@ TEST(SecureRandom, UuidsAreOfVersionFourAndDiffer) {
     ASSERT_EQ(uuid.size(), 36U);
     EXPECT_EQ(uuid[14], '4');
     EXPECT_NE(std::string("89ab").find(uuid[19]), std::string::npos);
-    for (const std::size_t dash : {8, 13, 18, 23}) EXPECT_EQ(uuid[dash], '-');
+    for (const std::size_t dash : {8U, 13U, 18U, 23U}) EXPECT_EQ(uuid[dash], '-');
     EXPECT_EQ(uuid.find_first_not_of("0123456789abcdef-"), std::string::npos);
     EXPECT_TRUE(uuids.insert(uuid).second);
   }

@@ -127,7 +127,7 @@ TEST(LoaderTest, PacksCountWhatIsReferredTo) {
   expect_corruption(records, "row 2 of pack " + extent.pack.to_string() + ", which is not there");
   records::PackRecord pack;
   pack.set_state(proto::PACK_CLOSED);
-  for (const std::uint64_t bytes : {0, 0, 50}) pack.add_row_live_bytes(bytes);
+  for (const std::uint64_t bytes : {0U, 0U, 50U}) pack.add_row_live_bytes(bytes);
   std::string& record = records[number_key(kPackLetter, extent.pack.value())];
   record = pack.SerializeAsString();
   State state;

@@ -35,7 +35,7 @@ grpc::ByteBuffer frame_of(const std::string& bytes, std::size_t step = 1 << 20) 
 std::vector<Entry> sample_entries() {
   SeededRandom random(7);
   std::vector<Entry> entries;
-  for (const std::size_t size : {0, 1, 4096, 100'000}) {
+  for (const std::size_t size : {0U, 1U, 4096U, 100'000U}) {
     Entry entry;
     entry.id = random.next();
     entry.timeout_ms = static_cast<std::uint32_t>(size) + 1;
