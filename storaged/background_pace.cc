@@ -30,22 +30,28 @@ void BackgroundPace::earn() {
   credit_ = std::min(credit_ + passed * kBackgroundUnitsPerSecond, kBackgroundBurst);
 }
 
-Task<void> BackgroundPace::admit(std::uint64_t bytes) {
+Task<Status> BackgroundPace::admit(std::uint64_t bytes, MonotonicTime deadline) {
   if (!is_busy() && waiting_ == 0) {
     credit_ = 0;
-    co_return;
+    co_return OkStatus();
   }
   ++waiting_;
+  Status admitted;
   {
     const auto turn = co_await turn_.lock();
     earn();
-    while (is_busy() && credit_ < 0) {
+    while (is_busy() && credit_ < 0 && executor_.now() < deadline) {
       co_await sleep_until(executor_.now() + kBackgroundLook);
       earn();
     }
-    credit_ = is_busy() ? credit_ - units(bytes) : 0;
+    if (executor_.now() >= deadline) {
+      admitted = DeadlineExceededError("background work was held back for others");
+    } else {
+      credit_ = is_busy() ? credit_ - units(bytes) : 0;
+    }
   }
   --waiting_;
+  co_return admitted;
 }
 
 Task<void> BackgroundPace::close() {

@@ -8,6 +8,7 @@
 
 #include "base/async/sync.h"
 #include "base/clock.h"
+#include "base/result.h"
 
 namespace shoal::storaged {
 
@@ -17,8 +18,9 @@ class BackgroundPace {
 
   // A call that is not background work, of so many bytes.
   void note_foreground(std::uint64_t bytes);
-  // Waits until a background call of so many bytes may run; in the order of the calls.
-  Task<void> admit(std::uint64_t bytes);
+  // Waits until a background call of so many bytes may run; in the order of the calls. Errors:
+  // kDeadlineExceeded, and then it counts nothing.
+  Task<Status> admit(std::uint64_t bytes, MonotonicTime deadline);
   // Lets all go that wait, and waits for them. Nobody is held back afterwards.
   Task<void> close();
 

@@ -163,20 +163,13 @@ auto StorageServer::on_drive(DriveId id, MonotonicTime deadline, Call call)
   co_return co_await calls.run(id, run_call((*entry)->drive, std::move(call)), deadline);
 }
 
-Task<Status> StorageServer::admit(bool background, std::uint64_t bytes, MonotonicTime deadline) {
-  if (!background) {
-    pace_.note_foreground(bytes);
-    co_return OkStatus();
-  }
-  co_await pace_.admit(bytes);
-  if (executor_.now() >= deadline)
-    co_return DeadlineExceededError("background work had to wait for others");
-  co_return OkStatus();
-}
-
 Task<Status> StorageServer::write_fragment(WriteFragmentRequest request, MonotonicTime deadline) {
-  CO_RETURN_IF_ERROR(
-      co_await admit(request.repair || request.reclaiming, total_size(request.payload), deadline));
+  const std::uint64_t bytes = total_size(request.payload);
+  if (request.repair || request.reclaiming) {
+    CO_RETURN_IF_ERROR(co_await pace_.admit(bytes, deadline));
+  } else {
+    pace_.note_foreground(bytes);
+  }
   const DriveId id = request.drive;
   auto call = [request = std::move(request)](Drive& drive) mutable {
     return drive.write_fragment(std::move(request));
@@ -186,7 +179,11 @@ Task<Status> StorageServer::write_fragment(WriteFragmentRequest request, Monoton
 
 Task<Result<Buffer>> StorageServer::read_fragment(ReadFragmentRequest request,
                                                   MonotonicTime deadline) {
-  CO_RETURN_IF_ERROR(co_await admit(request.background, request.length, deadline));
+  if (request.background) {
+    CO_RETURN_IF_ERROR(co_await pace_.admit(request.length, deadline));
+  } else {
+    pace_.note_foreground(request.length);
+  }
   auto call = [request](Drive& drive) { return drive.read_fragment(request); };
   co_return co_await on_drive(request.drive, deadline, call);
 }
@@ -232,7 +229,7 @@ Task<Result<std::vector<FragmentInfo>>> StorageServer::list_fragments(DriveId id
                                                                       std::uint32_t limit,
                                                                       MonotonicTime deadline) {
   // Only audits and the like ask for lists.
-  CO_RETURN_IF_ERROR(co_await admit(true, std::uint64_t{limit} * kListedBytes, deadline));
+  CO_RETURN_IF_ERROR(co_await pace_.admit(std::uint64_t{limit} * kListedBytes, deadline));
   auto call = [=](Drive& drive) { return drive.list_fragments(pack, first_row, limit); };
   co_return co_await on_drive(id, deadline, call);
 }

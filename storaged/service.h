@@ -82,8 +82,6 @@ class StorageServer final : public StorageApi {
   static Task<Result<std::unique_ptr<Drive>>> open_drive(const OpenDirectory* open_directory,
                                                          DriveConfig config);
   Result<Entry*> find(DriveId id) const;
-  // A background call waits its turn. Errors: kDeadlineExceeded.
-  Task<Status> admit(bool background, std::uint64_t bytes, MonotonicTime deadline);
   // Runs `call(drive)`, a coroutine function, on an open drive until the deadline. Errors:
   // kNotFound (not served here), kIoError (not open), those of CallGate::run and of the call.
   template <typename Call>

@@ -15,7 +15,8 @@ class BackgroundPaceTest : public testing::Test {
  protected:
   Task<void> work_on(std::uint64_t bytes) {
     while (!ended_) {
-      co_await pace_.admit(bytes);
+      const Status admitted = co_await pace_.admit(bytes, MonotonicTime::max());
+      EXPECT_TRUE(admitted.ok());
       ++done_;
       if (done_ % 100 == 0) co_await sleep_for(milliseconds(1));  // else time would stand still
     }
@@ -63,16 +64,51 @@ Task<void> close_beside(BackgroundPace* pace, int* admitted) {
   pace->note_foreground(1);
   for (int i = 0; i < 10'000; ++i) {
     waiting.spawn([](BackgroundPace* the_pace, int* count) -> Task<void> {
-      co_await the_pace->admit(1 << 20);
-      ++*count;
+      const Status ready = co_await the_pace->admit(1 << 20, MonotonicTime::max());
+      if (ready.ok()) ++*count;
     }(pace, admitted));
   }
   EXPECT_LT(*admitted, 100);
   co_await pace->close();
   EXPECT_EQ(*admitted, 10'000);
   pace->note_foreground(1);
-  co_await pace->admit(1 << 20);
+  const Status last = co_await pace->admit(1 << 20, MonotonicTime::max());
+  EXPECT_TRUE(last.ok());
   co_await waiting.join();
+}
+
+struct Counts {
+  int admitted = 0;
+  int late = 0;
+};
+
+Task<void> admit_one(BackgroundPace* pace, Duration patience, Counts* counts) {
+  const Status admitted = co_await pace->admit(1 << 20, Executor::current()->now() + patience);
+  if (admitted.ok()) ++counts->admitted;
+  if (admitted.code() == StatusCode::kDeadlineExceeded) ++counts->late;
+}
+
+// A crowd that nobody waits for any more, and one behind it.
+Task<void> crowd(BackgroundPace* pace, Counts* impatient, Counts* patient) {
+  TaskScope calls;
+  pace->note_foreground(1);
+  for (int i = 0; i < 1000; ++i) calls.spawn(admit_one(pace, milliseconds(200), impatient));
+  calls.spawn(admit_one(pace, seconds(30), patient));
+  for (int i = 0; i < 300; ++i) {
+    co_await sleep_for(milliseconds(1));
+    pace->note_foreground(1);
+  }
+  EXPECT_EQ(patient->admitted, 1);
+  co_await calls.join();
+}
+
+TEST_F(BackgroundPaceTest, WhatIsLateCountsNothing) {
+  Counts impatient;
+  Counts patient;
+  executor_.run(crowd(&pace_, &impatient, &patient));
+  EXPECT_GT(impatient.admitted, 0);
+  EXPECT_LT(impatient.admitted, 30);
+  EXPECT_EQ(impatient.admitted + impatient.late, 1000);
 }
 
 TEST_F(BackgroundPaceTest, CloseLetsAllGo) {
