@@ -2,7 +2,8 @@
 // same table.
 #pragma once
 
-#include <string>
+#include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "base/cluster_map.h"
@@ -10,20 +11,13 @@
 
 namespace shoal {
 
-struct PlacementResult {
-  std::vector<PlacementGroup> groups;
-  // Empty, or what the layout cannot promise ("two columns of each group share a host: one host may
-  // fail, not two").
-  std::string warning;
-};
-
 // `count` groups of `code` over the drives that are up, ids from `first_id` on. Each group's drives
-// differ; columns of a group spread over hosts as evenly as the drives allow; the roles (which
-// drive holds column 0) rotate from group to group. Errors: kInvalidArgument when there are fewer
-// drives than columns.
-Result<PlacementResult> make_placement_groups(const std::vector<DriveInfo>& drives,
-                                              const CodeShape& code, std::uint32_t count,
-                                              PgId first_id);
+// differ; columns of a group spread over failure domains (base/failure_domains.h) as evenly as the
+// drives allow; the roles (which drive holds column 0) rotate from group to group. Errors:
+// kInvalidArgument when there are fewer drives than columns.
+Result<std::vector<PlacementGroup>> make_placement_groups(const std::vector<DriveInfo>& drives,
+                                                          const CodeShape& code,
+                                                          std::uint32_t count, PgId first_id);
 
 // Groups of narrower codes with the same number of parity columns, for when so many of the drives
 // are lost that no group of `code` is whole: one for each set of up to m lost drives that leaves
@@ -31,5 +25,16 @@ Result<PlacementResult> make_placement_groups(const std::vector<DriveInfo>& driv
 // groups leave a choice.
 std::vector<PlacementGroup> make_fallback_groups(const std::vector<DriveInfo>& drives,
                                                  const CodeShape& code, PgId first_id);
+
+// What the widest groups of a map withstand, as their columns lie now: code.m drives in any case,
+// and as many hosts or racks as hold code.m columns together.
+struct Protection {
+  CodeShape code;
+  std::uint32_t columns_on_one_host = 0;  // of one row, the most
+  std::uint32_t columns_in_one_rack = 0;
+  std::uint32_t hosts_may_fail() const { return code.m / std::max(columns_on_one_host, 1U); }
+  std::uint32_t racks_may_fail() const { return code.m / std::max(columns_in_one_rack, 1U); }
+};
+Protection protection_of(const ClusterMap& map);
 
 }  // namespace shoal

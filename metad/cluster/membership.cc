@@ -42,8 +42,7 @@ Result<ClusterMap> first_cluster_map(const std::string& cluster_uuid, const Code
   map.drives = drives;
   if (!drives.empty()) map.last_drive = drives.back().id;
   const auto count = kGroupsPerDrive * static_cast<std::uint32_t>(drives.size());
-  ASSIGN_OR_RETURN(PlacementResult placed, make_placement_groups(map.drives, code, count, PgId(1)));
-  map.groups = std::move(placed.groups);
+  ASSIGN_OR_RETURN(map.groups, make_placement_groups(map.drives, code, count, PgId(1)));
   add_missing_groups(&map, code);
   return map;
 }

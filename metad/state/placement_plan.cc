@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <tuple>
 
+#include "base/failure_domains.h"
 #include "base/placement.h"
 
 namespace shoal::metad {
@@ -21,12 +21,6 @@ bool is_up(const ClusterMap& map, DriveId id) {
   return drive != nullptr && drive->state == DriveState::kUp;
 }
 
-const std::string& host_of(const ClusterMap& map, DriveId id) {
-  static const std::string kNone;
-  const DriveInfo* drive = map.drive(id);
-  return drive == nullptr ? kNone : drive->host;
-}
-
 // Where the column will be once all moves have ended.
 DriveId destination(const PlacementGroup& group, std::size_t column) {
   for (const ColumnMove& move : group.moves)
@@ -34,12 +28,21 @@ DriveId destination(const PlacementGroup& group, std::size_t column) {
   return group.drives[column];
 }
 
-// Columns of each drive that is not leaving, once all moves have ended.
+int widest(const ClusterMap& map) {
+  int k = 0;
+  for (const PlacementGroup& group : map.groups) k = std::max<int>(k, group.code.k);
+  return k;
+}
+
+// Columns of wide groups on each drive that is not leaving, once all moves have ended. The narrow
+// ones hold little: they are written to only while drives are missing.
 std::map<DriveId, std::uint32_t> loads(const ClusterMap& map) {
   std::map<DriveId, std::uint32_t> load;
   for (const DriveInfo& drive : map.drives)
     if (!is_leaving(map, drive.id)) load[drive.id] = 0;
+  const int k = widest(map);
   for (const PlacementGroup& group : map.groups) {
+    if (group.code.k != k) continue;
     for (std::size_t c = 0; c < group.drives.size(); ++c) {
       const auto found = load.find(destination(group, c));
       if (found != load.end()) ++found->second;
@@ -48,27 +51,29 @@ std::map<DriveId, std::uint32_t> loads(const ClusterMap& map) {
   return load;
 }
 
-// The group's other columns on the host of `drive`.
-int columns_on_host(const ClusterMap& map, const PlacementGroup& group, std::size_t column,
-                    DriveId drive) {
-  int count = 0;
-  for (std::size_t c = 0; c < group.drives.size(); ++c) {
-    if (c != column && host_of(map, destination(group, c)) == host_of(map, drive)) ++count;
-  }
-  return count;
+// The group's columns without one of them, where they will be.
+FailureDomains::Row others_of(const FailureDomains& domains, const PlacementGroup& group,
+                              std::size_t column) {
+  FailureDomains::Row row(domains, group.code);
+  for (std::size_t c = 0; c < group.drives.size(); ++c)
+    if (c != column) row.add(destination(group, c));
+  return row;
 }
 
 bool takes_part(const PlacementGroup& group, DriveId drive) {
   return group.holds(drive) || group.expects(drive);
 }
 
-DriveId pick_target(const ClusterMap& map, const PlacementGroup& group, std::size_t column,
+DriveId pick_target(const ClusterMap& map, const FailureDomains& domains,
+                    const PlacementGroup& group, std::size_t column,
                     const std::map<DriveId, std::uint32_t>& load) {
+  const FailureDomains::Row others = others_of(domains, group, column);
   DriveId best;
-  std::tuple<int, std::uint32_t> best_cost;
+  std::tuple<int, std::uint32_t, int> best_cost;
   for (const auto& [id, columns] : load) {
     if (!is_up(map, id) || takes_part(group, id)) continue;
-    const std::tuple cost(columns_on_host(map, group, column, id), columns);
+    const auto shared = others.shared_with(id);
+    const std::tuple cost(shared.kept_apart, columns, shared.other);
     if (best == DriveId() || cost < best_cost) {
       best = id;
       best_cost = cost;
@@ -89,20 +94,16 @@ void add_move(PlacementGroup* group, std::size_t column, DriveId to, bool has_pa
       move);
 }
 
-int widest(const ClusterMap& map) {
-  int k = 0;
-  for (const PlacementGroup& group : map.groups) k = std::max<int>(k, group.code.k);
-  return k;
-}
-
 struct Step {
   PlacementGroup* group = nullptr;
   std::size_t column = 0;
+  DriveId to;
 };
 
-// A column that may go from one drive to the other. Of several, one whose number the receiver has
-// least, so that each drive goes on holding each column equally often.
-Step find_step(ClusterMap* map, DriveId from, DriveId to) {
+// A column that may go from one drive to the other: not into a domain that has more of its group.
+// Of several, the one farthest from others of the group, and whose number the receiver has least,
+// so that each drive goes on holding each column equally often.
+Step find_step(ClusterMap* map, const FailureDomains& domains, DriveId from, DriveId to) {
   const int k = widest(*map);
   std::map<std::size_t, int> roles;
   for (const PlacementGroup& group : map->groups) {
@@ -110,15 +111,117 @@ Step find_step(ClusterMap* map, DriveId from, DriveId to) {
       if (destination(group, c) == to) ++roles[c];
   }
   Step best;
+  std::pair<int, int> best_cost;
   for (PlacementGroup& group : map->groups) {
     if (group.code.k != k || !group.moves.empty() || takes_part(group, to)) continue;
     for (std::size_t c = 0; c < group.drives.size(); ++c) {
       if (group.drives[c] != from) continue;
-      if (columns_on_host(*map, group, c, to) > columns_on_host(*map, group, c, from)) continue;
-      if (best.group == nullptr || roles[c] < roles[best.column]) best = {&group, c};
+      const FailureDomains::Row others = others_of(domains, group, c);
+      const auto after = others.shared_with(to);
+      const auto before = others.shared_with(from);
+      if (after.kept_apart > before.kept_apart) continue;
+      const std::pair cost(after.other - before.other, roles[c]);
+      if (best.group != nullptr && cost >= best_cost) continue;
+      best = {&group, c, to};
+      best_cost = cost;
     }
   }
   return best;
+}
+
+// The column that shares its failure domains with most others of the group, of equals the one on
+// the fullest drive, to where it shares them with fewer.
+Step find_spreading_step(const ClusterMap& map, const FailureDomains& domains,
+                         const std::map<DriveId, std::uint32_t>& load, PlacementGroup* group) {
+  Step best;
+  std::pair<int, std::uint32_t> most;
+  for (std::size_t c = 0; c < group->drives.size(); ++c) {
+    const auto from = load.find(group->drives[c]);
+    if (from == load.end()) continue;  // leaves anyway
+    const FailureDomains::Row others = others_of(domains, *group, c);
+    const std::pair now(others.shared_with(from->first).kept_apart, from->second);
+    const DriveId to = pick_target(map, domains, *group, c, load);
+    if (to == DriveId() || now <= most || others.shared_with(to).kept_apart >= now.first) continue;
+    most = now;
+    best = {group, c, to};
+  }
+  return best;
+}
+
+int may_fail(const FailureDomains& domains, const PlacementGroup& group) {
+  FailureDomains::Row row(domains, group.code);
+  for (std::size_t c = 0; c < group.drives.size(); ++c) row.add(destination(group, c));
+  return row.may_fail();
+}
+
+// Wide groups that may change: not too many at once.
+class Balance {
+ public:
+  Balance(ClusterMap* map, const HasPacks& has_packs)
+      : map_(map), has_packs_(has_packs), domains_(map->drives), k_(widest(*map)) {
+    for (const PlacementGroup& group : map->groups) {
+      if (group.code.k != k_) continue;
+      if (wide_ == 0) wanted_ = domains_.may_fail(group.code);
+      ++wide_;
+      if (!group.moves.empty()) ++moving_;
+    }
+  }
+  void spread();
+  void even_out();
+
+ private:
+  bool may_move() const { return 2 * moving_ < wide_; }
+  void take(const Step& step) {
+    const bool packs = has_packs_(step.group->id);
+    add_move(step.group, step.column, step.to, packs);
+    if (packs) ++moving_;
+  }
+
+  ClusterMap* const map_;
+  const HasPacks& has_packs_;
+  const FailureDomains domains_;
+  const int k_;
+  int wanted_ = 0;  // domains that may fail of a wide group
+  std::size_t wide_ = 0;
+  std::size_t moving_ = 0;
+};
+
+// Away from hosts or racks that have so much of a group that it survives fewer of them than it
+// could.
+void Balance::spread() {
+  for (PlacementGroup& group : map_->groups) {
+    if (group.code.k != k_) continue;
+    while (may_move() && group.moves.empty() && may_fail(domains_, group) < wanted_) {
+      const Step step = find_spreading_step(*map_, domains_, loads(*map_), &group);
+      if (step.group == nullptr) break;
+      take(step);
+    }
+  }
+}
+
+void Balance::even_out() {
+  std::set<std::pair<DriveId, DriveId>> impossible;
+  while (may_move()) {
+    const auto load = loads(*map_);
+    DriveId from;
+    DriveId to;
+    std::uint32_t gain = 1;
+    for (const auto& [a, high] : load) {
+      for (const auto& [b, low] : load) {
+        if (high <= low + gain || !is_up(*map_, b) || impossible.contains({a, b})) continue;
+        from = a;
+        to = b;
+        gain = high - low;
+      }
+    }
+    if (to == DriveId()) return;
+    const Step step = find_step(map_, domains_, from, to);
+    if (step.group == nullptr) {
+      impossible.insert({from, to});
+      continue;
+    }
+    take(step);
+  }
 }
 
 }  // namespace
@@ -127,12 +230,13 @@ std::uint32_t plan_repairs(ClusterMap* map, const HasPacks& has_packs) {
   for (PlacementGroup& group : map->groups) {
     std::erase_if(group.moves, [&](const ColumnMove& move) { return !is_up(*map, move.to); });
   }
+  const FailureDomains domains(map->drives);
   auto load = loads(*map);
   std::uint32_t stranded = 0;
   for (PlacementGroup& group : map->groups) {
     for (std::size_t c = 0; c < group.drives.size(); ++c) {
       if (!is_leaving(*map, destination(group, c))) continue;
-      const DriveId to = pick_target(*map, group, c, load);
+      const DriveId to = pick_target(*map, domains, group, c, load);
       if (to == DriveId()) {
         ++stranded;
         continue;
@@ -145,38 +249,9 @@ std::uint32_t plan_repairs(ClusterMap* map, const HasPacks& has_packs) {
 }
 
 void plan_balance(ClusterMap* map, const HasPacks& has_packs) {
-  const int k = widest(*map);
-  std::size_t wide = 0;
-  std::size_t moving = 0;
-  for (const PlacementGroup& group : map->groups) {
-    if (group.code.k != k) continue;
-    ++wide;
-    if (!group.moves.empty()) ++moving;
-  }
-  std::set<std::pair<DriveId, DriveId>> impossible;
-  while (2 * moving < wide) {
-    const auto load = loads(*map);
-    DriveId from;
-    DriveId to;
-    std::uint32_t gain = 1;
-    for (const auto& [a, high] : load) {
-      for (const auto& [b, low] : load) {
-        if (high <= low + gain || !is_up(*map, b) || impossible.contains({a, b})) continue;
-        from = a;
-        to = b;
-        gain = high - low;
-      }
-    }
-    if (to == DriveId()) return;
-    const Step step = find_step(map, from, to);
-    if (step.group == nullptr) {
-      impossible.insert({from, to});
-      continue;
-    }
-    const bool packs = has_packs(step.group->id);
-    add_move(step.group, step.column, to, packs);
-    if (packs) ++moving;
-  }
+  Balance balance(map, has_packs);
+  balance.spread();
+  balance.even_out();
 }
 
 void add_missing_groups(ClusterMap* map, const CodeShape& code) {
@@ -196,7 +271,7 @@ void add_missing_groups(ClusterMap* map, const CodeShape& code) {
     // The last of a whole table for these drives, so that the roles go on turning.
     auto made = make_placement_groups(drives, code, wanted, PgId(1));
     if (made.ok()) {
-      for (std::uint32_t i = wide; i < wanted; ++i) add(std::move(made->groups[i]));
+      for (std::uint32_t i = wide; i < wanted; ++i) add(std::move((*made)[i]));
     }
   }
   std::set<std::pair<int, std::set<DriveId>>> known;

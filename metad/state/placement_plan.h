@@ -14,14 +14,16 @@ namespace shoal::metad {
 using HasPacks = std::function<bool(PgId group)>;
 
 // Plans a move for each column on a drive that is draining or out, to the drive that is up, not in
-// the group and whose host has the fewest of its columns; of equals the one with the fewest columns
-// in all. Forgets moves that lost their reason or whose target is not up any more. Returns how many
-// columns have no drive to go to.
+// the group and in the failure domains with the fewest of its columns; of equals the one with the
+// fewest columns in all. Forgets moves that lost their reason or whose target is not up any more.
+// Returns how many columns have no drive to go to.
 std::uint32_t plan_repairs(ClusterMap* map, const HasPacks& has_packs);
 
-// Plans moves from the drives with the most columns to those with the fewest until they differ by
-// one at most or half of the wide groups are moving (the rest is planned when those have ended).
-// Never puts more columns of a group on one host than it has there already.
+// Plans moves out of hosts or racks of which groups could survive more than they do, as when the
+// first ones are joined by others, and from the drives with the most columns to those with
+// the fewest until they differ by one at most; never into a domain that has more of the group than
+// the one it leaves. Ends when half of the wide groups are moving: the rest is planned when those
+// have ended.
 void plan_balance(ClusterMap* map, const HasPacks& has_packs);
 
 // Adds groups for the drives that are up: narrower fall-backs for sets of lost drives that no group

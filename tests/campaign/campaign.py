@@ -85,12 +85,12 @@ class Faults:
         self.cluster, self.chance = cluster, chance
         self.said = []
 
-    KINDS = ("kill", "kill", "stop", "cut", "away", "garbage", "outage", "lose", "scrub")
+    KINDS = ("kill", "kill", "stop", "cut", "away", "garbage", "outage", "lose", "scrub", "rack")
     SHORT = ("kill", "stop", "cut", "away", "garbage", "scrub")
 
     def choose(self, only=None):
         chosen = [self.chance.choice(self.KINDS)]
-        if self.chance.random() < 0.5:
+        if chosen != ["rack"] and self.chance.random() < 0.5:
             chosen.append(self.chance.choice(self.SHORT))
         if only:
             chosen = [only]
@@ -130,6 +130,17 @@ class Faults:
         time.sleep(seconds)
         self.cluster.cut(name, True)
         return f"cut {name} {seconds:.1f} s"
+
+    def rack(self, drive):
+        rack = self.cluster.drives[drive].rack
+        hurt = [d for d in self.cluster.drives.values() if d.rack == rack]
+        seconds = self.chance.uniform(0.5, 5)
+        for each in hurt:
+            self.cluster.cut(each.daemon.name, False)
+        time.sleep(seconds)
+        for each in hurt:
+            self.cluster.cut(each.daemon.name, True)
+        return f"cut {rack} (drives {', '.join(str(d.number) for d in hurt)}) {seconds:.1f} s"
 
     def outage(self, drive):
         """Long enough that the drive is given up; it comes back with what it had then."""
@@ -292,6 +303,8 @@ class Campaign:
                 raise RoundFailed("scrub: " + again.stdout + again.stderr)
             self.wait_until_whole()
         whole = time.monotonic() - begin
+        if self.cluster.racks_may_fail() != 1:
+            raise RoundFailed("a rack may not fail: " + self.cluster.admin("drive", "list").stdout)
         words = ["fsck", "--read"] if number % 5 == 0 else ["fsck"]
         done = self.cluster.admin(*words)
         if done.returncode != 0:

@@ -22,6 +22,7 @@ CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET = 0x00020000, 0x20000000, 0x40000000
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
 PR_SET_PDEATHSIG = 1
 DRIVE_BYTES = 2 << 30
+DRIVES_OF_RACK = 2  # as many as 4+2 may lose
 
 
 def run(*command, check=True):
@@ -167,12 +168,14 @@ class Daemon:
 class Drive:
     """One drive on a host of its own."""
 
-    def __init__(self, number, identity, daemon, address, path):
+    def __init__(self, number, identity, daemon, address, path, rack):
         self.number, self.uuid, self.daemon, self.address, self.path = number, identity, daemon, address, path
+        self.rack = rack
 
 
 class HostCluster:
-    """Metad, one host for each drive, a gateway with S3, worker and mount, and a client host: this process."""
+    """Metad, one host for each drive, racks of them, a gateway with S3, worker and mount, and a client host: this
+    process."""
 
     def __init__(self, root, drives=7, code="4+2", down_after=2, out_after=6):
         self.root = root
@@ -202,7 +205,7 @@ class HostCluster:
         self.gateway_namespace, gateway_address = self.network.add_host("gateway")
         self.endpoint = f"http://{gateway_address}:9000"
         for number in range(1, drives + 1):
-            self.add_drive(number, str(uuid.uuid4()), fresh=True)
+            self.add_drive(number, str(uuid.uuid4()), f"rack{(number - 1) // DRIVES_OF_RACK + 1}")
         self.start_metad()
         for name, program, lines in (
                 ("s3", "shoal-s3", [("listen", gateway_address + ":9000"), ("credentials", self.credentials_path)]),
@@ -224,7 +227,7 @@ class HostCluster:
         self.daemons[name] = Daemon(name, program, namespace, directory, words)
         return self.daemons[name]
 
-    def add_drive(self, number, identity, fresh):
+    def add_drive(self, number, identity, rack):
         namespace, address = self.network.add_host(f"s{number}")
         path = os.path.join(self.root, "drives", str(number))
         os.makedirs(path)
@@ -232,9 +235,9 @@ class HostCluster:
         address += ":9200"
         lines = [("listen", address), ("cluster-uuid", self.cluster_uuid), ("capacity", DRIVE_BYTES),
                  ("drive", f"{number} {identity} {path}")]
-        daemon.configure(lines + ([("format", "true")] if fresh else []))
+        daemon.configure(lines + [("format", "true")])
         daemon.start()
-        self.drives[number] = Drive(number, identity, daemon, address, path)
+        self.drives[number] = Drive(number, identity, daemon, address, path, rack)
         # Started again, it must not make a new drive where one has gone.
         wait_until(lambda: self.superblock_there(path), f"drive {number} being made")
         daemon.configure(lines)
@@ -248,7 +251,7 @@ class HostCluster:
         metad.configure([("listen", self.metad_address), ("data", os.path.join(self.root, "metad")),
                          ("cluster-uuid", self.cluster_uuid), ("code", self.code), ("down-after", self.down_after),
                          ("out-after", self.out_after)] +
-                        [("drive", f"{d.number} {d.uuid} {d.address} host{d.number} rack1")
+                        [("drive", f"{d.number} {d.uuid} {d.address} host{d.number} {d.rack}")
                          for d in self.drives.values()])
         os.makedirs(os.path.join(self.root, "metad"), exist_ok=True)
         metad.start()
@@ -293,6 +296,9 @@ class HostCluster:
     def drive_states(self):
         return {drive["id"]: drive["state"] for drive in self.admin_json("drive", "list").get("drives", [])}
 
+    def racks_may_fail(self):
+        return self.admin_json("drive", "list").get("racks_may_fail")
+
     def replace_drive(self, number):
         """The drive is gone for good: a new one on a new host takes its place. Returns the new one's id."""
         lost = self.drives.pop(number)
@@ -305,10 +311,10 @@ class HostCluster:
         identity = str(uuid.uuid4())
         # Its id is known once it has joined; the address is the next host's.
         address = f"10.77.0.{self.network.next_address}:9200"
-        joined = self.admin("drive", "join", identity, address, f"host-of-{identity[:8]}", "rack1")
+        joined = self.admin("drive", "join", identity, address, f"host-of-{identity[:8]}", lost.rack)
         assert joined.returncode == 0 and " has joined" in joined.stdout, joined.stdout + joined.stderr
         fresh = int(joined.stdout.split(" has joined")[0].split()[-1])
-        self.add_drive(fresh, identity, fresh=True)
+        self.add_drive(fresh, identity, lost.rack)
         return fresh
 
     # --- faults and their end

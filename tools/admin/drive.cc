@@ -3,6 +3,7 @@
 #include <charconv>
 #include <map>
 
+#include "base/placement.h"
 #include "base/program.h"
 #include "proto/wire/convert.h"
 #include "tools/admin/commands.h"
@@ -46,6 +47,12 @@ std::string drives_json(const ClusterMap& map) {
   JsonWriter writer;
   writer.begin_object();
   writer.field("epoch", map.epoch);
+  const Protection protection = protection_of(map);
+  writer.field("code", to_string(protection.code));
+  writer.field("columns_on_one_host", std::uint64_t{protection.columns_on_one_host});
+  writer.field("columns_in_one_rack", std::uint64_t{protection.columns_in_one_rack});
+  writer.field("hosts_may_fail", std::uint64_t{protection.hosts_may_fail()});
+  writer.field("racks_may_fail", std::uint64_t{protection.racks_may_fail()});
   writer.begin_array("drives");
   for (const DriveInfo& drive : map.drives) {
     writer.begin_object();
@@ -65,9 +72,23 @@ std::string drives_json(const ClusterMap& map) {
   return writer.text() + "\n";
 }
 
+std::string number_of(std::uint64_t count, const std::string& what) {
+  return (count == 0 ? "no" : std::to_string(count)) + " " + what + (count == 1 ? "" : "s");
+}
+
+// As "4+2: any 2 drives may fail, or 1 host, or no racks (of a row ...)".
+std::string protection_text(const ClusterMap& map) {
+  const Protection protection = protection_of(map);
+  return to_string(protection.code) + ": any " + number_of(protection.code.m, "drive") +
+         " may fail, or " + number_of(protection.hosts_may_fail(), "host") + ", or " +
+         number_of(protection.racks_may_fail(), "rack") + " (of a row up to " +
+         number_of(protection.columns_on_one_host, "column") + " on one host, " +
+         std::to_string(protection.columns_in_one_rack) + " in one rack)\n";
+}
+
 std::string drives_text(const ClusterMap& map) {
   auto columns = count_columns(map);
-  std::string text;
+  std::string text = protection_text(map);
   for (const DriveInfo& drive : map.drives) {
     const Columns& count = columns[drive.id];
     text += "drive " + drive.id.to_string() + "  " + std::string(to_string(drive.state)) +

@@ -44,9 +44,9 @@ TEST(Placement, EveryGroupHasDistinctDrivesAndItsOwnId) {
   const auto drives = drives_on({3, 3, 3});
   const auto made = make_placement_groups(drives, code_of(4, 2), 30, PgId(100));
   ASSERT_TRUE(made.ok()) << made.status().to_string();
-  ASSERT_EQ(made->groups.size(), 30U);
+  ASSERT_EQ(made->size(), 30U);
   std::uint32_t id = 100;
-  for (const PlacementGroup& group : made->groups) {
+  for (const PlacementGroup& group : *made) {
     EXPECT_EQ(group.id, PgId(id++));
     EXPECT_EQ(group.code, code_of(4, 2));
     EXPECT_EQ(group.drives.size(), 6U);
@@ -61,7 +61,7 @@ TEST(Placement, EveryDriveHoldsEachRoleEquallyOften) {
     const auto made = make_placement_groups(drives, code_of(3, 2), count, PgId(1));
     ASSERT_TRUE(made.ok());
     std::map<std::pair<DriveId, std::size_t>, int> roles;
-    for (const PlacementGroup& group : made->groups) {
+    for (const PlacementGroup& group : *made) {
       for (std::size_t c = 0; c < group.drives.size(); ++c) ++roles[{group.drives[c], c}];
     }
     EXPECT_EQ(roles.size(), drives.size() * 5);
@@ -74,7 +74,7 @@ TEST(Placement, TheSameDrivesGiveTheSameTable) {
   const auto once = make_placement_groups(drives, code_of(2, 1), 9, PgId(1));
   const auto again = make_placement_groups(drives, code_of(2, 1), 9, PgId(1));
   ASSERT_TRUE(once.ok() && again.ok());
-  for (std::size_t g = 0; g < 9; ++g) EXPECT_EQ(once->groups[g].drives, again->groups[g].drives);
+  for (std::size_t g = 0; g < 9; ++g) EXPECT_EQ((*once)[g].drives, (*again)[g].drives);
 }
 
 TEST(Placement, ColumnsSpreadEvenlyOverHostsOfOneSize) {
@@ -82,7 +82,7 @@ TEST(Placement, ColumnsSpreadEvenlyOverHostsOfOneSize) {
     const auto drives = drives_on(std::vector<int>(static_cast<std::size_t>(hosts), per_host));
     const auto made = make_placement_groups(drives, code_of(4, 2), 48, PgId(1));
     ASSERT_TRUE(made.ok());
-    for (const PlacementGroup& group : made->groups) {
+    for (const PlacementGroup& group : *made) {
       for (const auto& [host, count] : columns_by_host(drives, group))
         EXPECT_EQ(count, std::max(1, 6 / hosts)) << hosts << " hosts, " << host;
     }
@@ -96,31 +96,66 @@ TEST(Placement, ColumnsSpreadEvenlyOverHostsOfSeveralSizes) {
     const auto drives = drives_on(hosts);
     const auto made = make_placement_groups(drives, code_of(2, 1), 20, PgId(1));
     ASSERT_TRUE(made.ok());
-    EXPECT_EQ(made->warning, "");
-    for (const PlacementGroup& group : made->groups)
+    for (const PlacementGroup& group : *made)
       EXPECT_EQ(most_on_one_host(drives, group), 1) << "group " << group.id.value();
   }
 }
 
-TEST(Placement, TheWarningSaysWhatAHostTakesWithIt) {
-  const auto warning = [](const std::vector<int>& hosts, int k, int m) {
-    auto made = make_placement_groups(drives_on(hosts), code_of(k, m), 1, PgId(1));
-    EXPECT_TRUE(made.ok());
-    return made->warning;
-  };
-  EXPECT_EQ(warning({1, 1, 1}, 2, 1), "");
-  EXPECT_NE(warning({3}, 2, 1).find("not a whole host"), std::string::npos);
-  EXPECT_NE(warning({2, 2, 2}, 4, 2).find("1 host(s) may fail"), std::string::npos);
-  EXPECT_NE(warning({2, 2, 2}, 2, 4).find("2 host(s) may fail"), std::string::npos);
+// Of each rack the drives of each of its hosts.
+std::vector<DriveInfo> drives_in(const std::vector<std::vector<int>>& racks) {
+  std::vector<DriveInfo> drives;
+  for (std::size_t rack = 0; rack < racks.size(); ++rack) {
+    for (std::size_t host = 0; host < racks[rack].size(); ++host) {
+      for (int i = 0; i < racks[rack][host]; ++i) {
+        DriveInfo drive;
+        drive.id = DriveId(static_cast<std::uint32_t>(drives.size() + 1));
+        drive.rack = "rack" + std::to_string(rack);
+        drive.host = drive.rack + "-host" + std::to_string(host);
+        drives.push_back(std::move(drive));
+      }
+    }
+  }
+  return drives;
 }
 
-// Hosts whose drives are all gone hold no column.
-TEST(Placement, TheWarningCountsOnlyHostsWithDrivesThatAreUp) {
-  auto drives = drives_on({2, 2, 1});
-  drives[4].state = DriveState::kOut;
-  const auto made = make_placement_groups(drives, code_of(2, 1), 1, PgId(1));
-  ASSERT_TRUE(made.ok());
-  EXPECT_NE(made->warning, "");
+Protection protection(const std::vector<DriveInfo>& drives, int k, int m) {
+  ClusterMap map;
+  map.drives = drives;
+  auto made = make_placement_groups(drives, code_of(k, m), 24, PgId(1));
+  EXPECT_TRUE(made.ok());
+  map.groups = std::move(*made);
+  return protection_of(map);
+}
+
+TEST(Placement, ARowSurvivesARackWhereThereAreEnoughOfThem) {
+  // Three racks of two hosts of two drives: by hosts alone a rack may get three columns of 4+2.
+  for (const auto& racks : std::vector<std::vector<std::vector<int>>>{
+           {{2, 2}, {2, 2}, {2, 2}}, {{1, 1, 1, 1, 1}, {4}, {2, 1}}, {{6}, {6}, {6}}}) {
+    const Protection found = protection(drives_in(racks), 4, 2);
+    EXPECT_EQ(found.columns_in_one_rack, 2U);
+    EXPECT_EQ(found.racks_may_fail(), 1U);
+    EXPECT_GE(found.hosts_may_fail(), 1U);
+  }
+}
+
+TEST(Placement, HostsAreKeptApartFirstWhereNoRackMayBeLost) {
+  // Half of each row in the rack of one host would lose it with that host.
+  const Protection found = protection(drives_in({{1, 1, 1, 1, 1}, {6}}), 4, 2);
+  EXPECT_EQ(found.columns_on_one_host, 1U);
+  EXPECT_EQ(found.racks_may_fail(), 0U);
+  EXPECT_EQ(found.hosts_may_fail(), 2U);
+  // Of equals the rack with fewer.
+  EXPECT_EQ(protection(drives_in({{1, 1, 1, 1}, {1, 1, 1, 1}}), 4, 2).columns_in_one_rack, 3U);
+}
+
+TEST(Placement, ProtectionSaysWhatMayFail) {
+  const auto hosts_may_fail = [](const std::vector<int>& hosts, int k, int m) {
+    return protection(drives_on(hosts), k, m).hosts_may_fail();
+  };
+  EXPECT_EQ(hosts_may_fail({1, 1, 1}, 2, 1), 1U);
+  EXPECT_EQ(hosts_may_fail({3}, 2, 1), 0U);
+  EXPECT_EQ(hosts_may_fail({2, 2, 2}, 4, 2), 1U);
+  EXPECT_EQ(hosts_may_fail({2, 2, 2}, 2, 4), 2U);
 }
 
 TEST(Placement, DrivesThatAreNotUpAreLeftOut) {
@@ -130,7 +165,7 @@ TEST(Placement, DrivesThatAreNotUpAreLeftOut) {
   drives[4].state = DriveState::kOut;
   const auto made = make_placement_groups(drives, code_of(2, 1), 6, PgId(1));
   ASSERT_TRUE(made.ok());
-  for (const PlacementGroup& group : made->groups) {
+  for (const PlacementGroup& group : *made) {
     for (const DriveId id : group.drives) EXPECT_EQ(id.value() % 2, 0U);
   }
   EXPECT_EQ(make_placement_groups(drives, code_of(3, 1), 1, PgId(1)).status().code(),
@@ -143,7 +178,7 @@ TEST(Placement, TooFewDrivesOrABadCodeIsRefused) {
   EXPECT_NE(refused.status().message().find("6 drives, 5 are up"), std::string::npos);
   EXPECT_FALSE(make_placement_groups({}, code_of(1, 0), 1, PgId(1)).ok());
   EXPECT_FALSE(make_placement_groups(drives_on({9}), code_of(0, 1), 1, PgId(1)).ok());
-  EXPECT_TRUE(make_placement_groups(drives_on({6}), code_of(4, 2), 0, PgId(1))->groups.empty());
+  EXPECT_TRUE(make_placement_groups(drives_on({6}), code_of(4, 2), 0, PgId(1))->empty());
 }
 
 TEST(FallbackGroups, OneNarrowerGroupForEachLossThatLeavesNoWholeOne) {
@@ -185,7 +220,7 @@ TEST(FallbackGroups, NeverWithoutADataColumn) {
 TEST(ClusterMap, LooksUpDrivesAndGroupsById) {
   ClusterMap map;
   map.drives = drives_on({3});
-  map.groups = make_placement_groups(map.drives, code_of(2, 1), 4, PgId(10))->groups;
+  map.groups = *make_placement_groups(map.drives, code_of(2, 1), 4, PgId(10));
   ASSERT_NE(map.drive(DriveId(2)), nullptr);
   EXPECT_EQ(map.drive(DriveId(2))->id, DriveId(2));
   EXPECT_EQ(map.drive(DriveId(0)), nullptr);

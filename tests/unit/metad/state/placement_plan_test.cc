@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "base/placement.h"
 #include "metad/cluster/membership.h"
 
 namespace shoal::metad {
@@ -159,7 +160,60 @@ TEST(PlanBalance, ANewDriveGetsItsShareAndNothingElseMoves) {
   }
   EXPECT_EQ(move_count(map), 0U);
   const auto columns = columns_of(map, 4);
-  for (const auto& [id, count] : columns) EXPECT_NEAR(count, columns.at(DriveId(7)), 3);
+  for (const auto& [id, count] : columns) EXPECT_NEAR(count, columns.at(DriveId(7)), 1);
+}
+
+// All moves that are planned are made, until there are no more.
+void settle(ClusterMap* map) {
+  for (int round = 0; round < 100; ++round) {
+    plan_balance(map, kAllHavePacks);
+    expect_well_formed(*map);
+    if (move_count(*map) == 0) return;
+    finish_all(map);
+  }
+  FAIL() << "it never ends";
+}
+
+TEST(PlanBalance, HostsAndRacksThatJoinTakeColumnsFromThoseThatHaveTooMany) {
+  const CodeShape code{4, 2, MatrixId::kCauchy};
+  ClusterMap map = map_of(6, code);  // all on one host
+  EXPECT_EQ(protection_of(map).hosts_may_fail(), 0U);
+  for (std::uint32_t i = 7; i <= 18; ++i) {
+    map.drives.push_back(drive(i, "host-" + std::to_string(i % 2 + 1)));
+    map.last_drive = DriveId(i);
+    add_missing_groups(&map, code);
+    plan_balance(&map, kAllHavePacks);
+  }
+  settle(&map);
+  EXPECT_EQ(protection_of(map).columns_on_one_host, 2U);
+  // Three racks: a host of one of them had two columns of each row.
+  for (DriveInfo& info : map.drives) info.rack = info.host;
+  for (std::uint32_t i = 19; i <= 24; ++i) {
+    DriveInfo info = drive(i, "host-" + std::to_string(i));
+    info.rack = "host-" + std::to_string(i % 3);
+    map.drives.push_back(info);
+  }
+  settle(&map);
+  EXPECT_EQ(protection_of(map).racks_may_fail(), 1U);
+  const auto columns = columns_of(map, 4);
+  for (const auto& [id, count] : columns) EXPECT_NEAR(count, 12, 3) << id.value();
+}
+
+TEST(PlanRepairs, ALostHostIsReplacedInItsRackOrWhereFewestAre) {
+  const CodeShape code{4, 2, MatrixId::kCauchy};
+  std::vector<DriveInfo> infos;
+  for (std::uint32_t i = 0; i < 12; ++i) {  // three racks of two hosts of two drives
+    infos.push_back(drive(i + 1, "host-" + std::to_string(i / 2)));
+    infos.back().rack = "rack-" + std::to_string(i / 4);
+  }
+  ClusterMap map = *first_cluster_map("cluster", code, infos);
+  EXPECT_EQ(protection_of(map).racks_may_fail(), 1U);
+  set_state(&map, 1, DriveState::kOut);
+  set_state(&map, 2, DriveState::kOut);
+  EXPECT_EQ(plan_repairs(&map, kAllHavePacks), 0U);
+  finish_all(&map);
+  EXPECT_EQ(protection_of(map).racks_may_fail(), 1U);
+  EXPECT_EQ(protection_of(map).hosts_may_fail(), 1U);
 }
 
 TEST(AddMissingGroups, FallBacksCoverEverySetOfLostDrives) {

@@ -1,0 +1,71 @@
+#include "base/failure_domains.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+
+namespace shoal {
+
+FailureDomains::FailureDomains(const std::vector<DriveInfo>& drives) {
+  std::map<std::string, std::size_t> hosts;
+  std::map<std::string, std::size_t> racks;
+  for (const DriveInfo& drive : drives) {
+    const Domain domain{hosts.emplace(drive.host, hosts.size()).first->second,
+                        racks.emplace(drive.rack, racks.size()).first->second};
+    domains_[drive.id] = domain;
+    host_count_ = hosts.size();
+    racks_.resize(racks.size());
+    if (drive.state != DriveState::kUp) continue;
+    up_.push_back(drive.id);
+    ++racks_[domain.rack];
+  }
+}
+
+bool FailureDomains::can_lose_a_rack(const CodeShape& code) const {
+  int room = 0;  // for columns when no rack takes more than may be lost
+  for (const int drives : racks_) room += std::min<int>(drives, code.m);
+  return room >= code.width();
+}
+
+int FailureDomains::may_fail(const CodeShape& code) const {
+  Row row(*this, code);
+  std::vector<DriveId> left = up_;
+  for (int c = 0; c < code.width() && !left.empty(); ++c) {
+    const auto best = std::min_element(left.begin(), left.end(), [&](DriveId a, DriveId b) {
+      return row.shared_with(a).kept_apart < row.shared_with(b).kept_apart;
+    });
+    row.add(*best);
+    left.erase(best);
+  }
+  return row.may_fail();
+}
+
+FailureDomains::Row::Row(const FailureDomains& domains, const CodeShape& code)
+    : domains_(domains),
+      parity_(code.m),
+      by_rack_(domains.can_lose_a_rack(code)),
+      on_host_(domains.host_count_),
+      in_rack_(domains.racks_.size()) {}
+
+void FailureDomains::Row::count(DriveId drive, int columns) {
+  const auto found = domains_.domains_.find(drive);
+  if (found == domains_.domains_.end()) return;  // removed from the map: fails with nobody
+  on_host_[found->second.host] += columns;
+  in_rack_[found->second.rack] += columns;
+}
+
+FailureDomains::Crowding FailureDomains::Row::shared_with(DriveId drive) const {
+  const auto found = domains_.domains_.find(drive);
+  if (found == domains_.domains_.end()) return {};
+  const int on_host = on_host_[found->second.host];
+  const int in_rack = in_rack_[found->second.rack];
+  return by_rack_ ? Crowding{in_rack, on_host} : Crowding{on_host, in_rack};
+}
+
+int FailureDomains::Row::may_fail() const {
+  const std::vector<int>& counts = by_rack_ ? in_rack_ : on_host_;
+  const auto most = std::max_element(counts.begin(), counts.end());
+  return most == counts.end() || *most == 0 ? 0 : parity_ / *most;
+}
+
+}  // namespace shoal
