@@ -23,7 +23,10 @@ Task<Result<std::unique_ptr<ClientStack>>> ClientStack::open(MetadataApi& metada
   ClientStackOptions options;
   options.name = std::move(name);
   options.write_limits = write_limits;
-  options.read_limits.background = write_limits.reclaiming;  // a worker's
+  if (write_limits.reclaiming) {  // a worker's
+    options.read_limits.background = true;
+    options.read_limits.hedge_floor = kBackgroundPatience;
+  }
   co_return co_await open(metadata, std::move(storage), executor, std::move(options));
 }
 

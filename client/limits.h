@@ -79,6 +79,10 @@ struct PackWriterLimits {
 // Bytes that repack moved after their extents were asked for are looked for again so often.
 inline constexpr int kMovedAttempts = 3;
 
+// Background calls are held back while others use the drives: a drive is not taken for slow by them
+// before this.
+inline constexpr Duration kBackgroundPatience = seconds(2);
+
 struct ExtentReaderLimits {
   // Reads wait while others use the drives: ReadFragmentRequest::background.
   bool background = false;

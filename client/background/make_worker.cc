@@ -8,6 +8,7 @@ namespace shoal::client {
 PackWriterLimits worker_writer_limits() {
   PackWriterLimits limits;
   limits.reclaiming = true;
+  limits.slow_floor = kBackgroundPatience;
   return limits;
 }
 

@@ -135,7 +135,8 @@ Task<Duration> Rebuilder::pass(WorkControl* control) {
   note_rate();
   if (status.ok()) {
     report_.clear_last_error();
-    report_.set_state("idle");
+    report_.set_state(waits_for_writers_ ? "waiting for clients to close packs of moving groups"
+                                         : "idle");
   } else {
     report_.set_state("waiting");
     note_error(status);
