@@ -41,6 +41,10 @@ class BlockDevice {
   // device: what is on it is unknown, so it is never retried. Errors: kIoError.
   virtual Task<Status> flush() = 0;
 
+  // Whether every byte had been written once when it was opened: see
+  // BlockDirectory::prewriting_helps().
+  virtual bool was_written() const { return true; }
+
   // Flushes and durable writes that were sent to the device, for the benchmark.
   virtual std::uint64_t flush_count() const = 0;
 };
@@ -56,9 +60,11 @@ class BlockDirectory {
   virtual Task<Result<std::vector<std::string>>> list() = 0;
   // Opens an existing file. Errors: kNotFound.
   virtual Task<Result<std::unique_ptr<BlockDevice>>> open(std::string name) = 0;
+  // Whether a durable write costs less where something was written before: a file system then has
+  // no change of its own to make durable.
+  virtual bool prewriting_helps() const = 0;
   // Makes a file of `size_bytes`, space reserved. With `prewrite` every byte is written with zeros
-  // once and flushed, so that a later durable overwrite needs no change of the file system's own
-  // metadata. *Durable:* the file's name and size. Errors: kAlreadyExists, kNoSpace.
+  // once and flushed. *Durable:* the file's name and size. Errors: kAlreadyExists, kNoSpace.
   virtual Task<Result<std::unique_ptr<BlockDevice>>> create(std::string name,
                                                             std::uint64_t size_bytes,
                                                             bool prewrite) = 0;

@@ -37,6 +37,7 @@ class DeviceDirectory final : public BlockDirectory {
   // A file is written with zeros in any case: what lay on the device before must not come back.
   Task<Result<std::unique_ptr<BlockDevice>>> create(std::string name, std::uint64_t size_bytes,
                                                     bool prewrite) override;
+  bool prewriting_helps() const override { return false; }
   Task<Status> remove(std::string name) override;
   // Errors: kNotSupported when the two names are in different pages of the table.
   Task<Status> rename(std::string from, std::string to) override;

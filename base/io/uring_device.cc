@@ -185,16 +185,18 @@ class FileDevice final : public BlockDevice {
  public:
   // `poisoned`: why it takes no writes from the beginning, unless OK.
   FileDevice(IoContext& io, int fd, std::string name, std::uint64_t size_bytes,
-             Status poisoned = OkStatus())
+             bool was_written = false, Status poisoned = OkStatus())
       : io_(io),
         fd_(fd),
         name_(std::move(name)),
         size_bytes_(size_bytes),
+        was_written_(was_written),
         poisoned_(std::move(poisoned)) {}
   ~FileDevice() override { close(fd_); }
 
   std::uint64_t size_bytes() const override { return size_bytes_; }
   const std::string& name() const override { return name_; }
+  bool was_written() const override { return was_written_; }
   std::uint64_t flush_count() const override { return flush_count_; }
 
   Task<Status> write(std::uint64_t offset, BufferList pieces, WriteMode mode) override {
@@ -291,6 +293,7 @@ class FileDevice final : public BlockDevice {
   const int fd_;
   const std::string name_;
   const std::uint64_t size_bytes_;
+  const bool was_written_;
   std::uint64_t flush_count_ = 0;
   Status poisoned_;
 };
@@ -411,6 +414,7 @@ Task<Result<std::unique_ptr<BlockDevice>>> FileDirectory::open_file(std::string 
   struct File {
     int fd = -1;
     std::uint64_t size_bytes = 0;
+    bool was_written = false;
     Status poisoned;
   };
   auto opened = co_await run_blocking(io_.pool(), [&full_name]() -> Result<File> {
@@ -427,12 +431,14 @@ Task<Result<std::unique_ptr<BlockDevice>>> FileDirectory::open_file(std::string 
       close(fd);
       return ErrnoError(err, "stat of " + full_name);
     }
-    return File{fd, round_down(static_cast<std::uint64_t>(st.st_size), kPageSize), poisoned};
+    // Space that is merely reserved counts as a hole.
+    const bool was_written = lseek(fd, 0, SEEK_HOLE) >= st.st_size;
+    return File{fd, round_down(static_cast<std::uint64_t>(st.st_size), kPageSize), was_written,
+                poisoned};
   });
   if (!opened.ok()) co_return opened.status();
-  co_return std::unique_ptr<BlockDevice>(
-      std::make_unique<FileDevice>(io_, opened->fd, full_name, opened->size_bytes,
-                                   opened->poisoned));
+  co_return std::unique_ptr<BlockDevice>(std::make_unique<FileDevice>(
+      io_, opened->fd, full_name, opened->size_bytes, opened->was_written, opened->poisoned));
 }
 
 Task<Result<std::unique_ptr<BlockDevice>>> FileDirectory::open(std::string name) {

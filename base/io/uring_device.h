@@ -86,6 +86,7 @@ class FileDirectory final : public BlockDirectory {
   Task<Result<std::unique_ptr<BlockDevice>>> open(std::string name) override;
   Task<Result<std::unique_ptr<BlockDevice>>> create(std::string name, std::uint64_t size_bytes,
                                                     bool prewrite) override;
+  bool prewriting_helps() const override { return true; }
   Task<Status> remove(std::string name) override;
   Task<Status> rename(std::string from, std::string to) override;
   Task<Status> check_present() override;

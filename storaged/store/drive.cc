@@ -638,6 +638,7 @@ void Drive::erase_pack(PackId pack) {
 Task<void> Drive::close() {
   if (std::exchange(closing_, true)) co_return;
   scrubber_.close();
+  spare_changed_.notify_all();
   co_await background_.join();
 }
 

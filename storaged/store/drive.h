@@ -217,6 +217,9 @@ class Drive {
   Task<Status> write_header(Segment& segment);
   Task<Result<SegmentPtr>> prepare_segment(bool written);
   Task<void> keep_spare();
+  Task<SegmentPtr> take_spare();
+  bool may_prewrite(std::uint64_t bytes) const;
+  Task<Status> prewrite(SegmentPtr segment, bool paced);
   Task<void> seal_segment(SegmentPtr segment);
   Task<Status> write_footer(Segment& segment);
 
@@ -288,6 +291,9 @@ class Drive {
   std::uint64_t forgotten_ = 1;  // counts packs that are gone, and segments that were overwritten
   std::array<Head, 2> heads_;
   SegmentPtr spare_;  // prepared for the small head
+  bool making_spare_ = false;
+  bool spare_wanted_ = false;  // somebody waits for it
+  Signal spare_changed_;       // it is there, or may go on: the head has filled, or it is wanted
   AsyncMutex prepare_mutex_;
   AsyncSemaphore queued_bytes_{kMaxQueuedBytes};
   bool cleaning_ = false;

@@ -53,7 +53,7 @@ Task<Result<std::vector<Drive::SegmentPtr>>> Drive::find_segments() {
     auto segment = std::make_shared<Segment>();
     segment->id = id;
     segment->device = std::move(*device);
-    segment->written = true;
+    segment->written = segment->device->was_written();
     segments_[id] = segment;
     found.push_back(std::move(segment));
   }

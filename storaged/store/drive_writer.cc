@@ -81,6 +81,7 @@ void Drive::fail(const Status& why) {
   failed_ = why;
   log_error("storaged", "the drive has failed and takes no more writes",
             {{"drive", options_.identity.drive.value()}, {"status", why}});
+  spare_changed_.notify_all();
 }
 
 void Drive::fail_queue(Head* head, const Status& status) {
@@ -165,6 +166,7 @@ Task<Status> Drive::write_batch(Head* head, std::vector<Pending*> batch) {
   if (!written.ok()) co_return written;
   device_bytes_written_ += std::uint64_t{page - batch_page} * kPageSize;
   segment.next_page = page;
+  if (making_spare_) spare_changed_.notify_all();
   segment.previous_crc = header.crc;
   segment.last_lsn = header.lsn;
   publish(segment, batch, batch_page, summary_pages);
@@ -209,12 +211,12 @@ Task<Status> Drive::roll(Head* head) {
     }
     co_return no_free_segment();
   }
-  if (head->wants_written && spare_ != nullptr) {
-    next = std::exchange(spare_, nullptr);
-  } else {
+  if (head->wants_written) next = co_await take_spare();
+  if (next == nullptr) {
     auto prepared = co_await prepare_segment(head->wants_written);
     if (!prepared.ok()) co_return prepared.status();
     next = std::move(*prepared);
+    if (head->wants_written) CO_RETURN_IF_ERROR(co_await prewrite(next, /*paced=*/false));
   }
   next->state = SegmentState::kActive;
   head->segment = next.get();
@@ -262,7 +264,7 @@ Task<Result<Drive::SegmentPtr>> Drive::prepare_segment(bool written) {
     const std::uint32_t taken = spare_ == nullptr ? 0 : 1;
     if (allocatable_segments() <= taken) co_return no_free_segment();
     const std::uint32_t id = next_segment_id_++;
-    auto device = co_await directory_->create(segment_name(id), options_.segment_bytes, written);
+    auto device = co_await directory_->create(segment_name(id), options_.segment_bytes, false);
     if (!device.ok()) {
       const StatusCode code = device.status().code();
       if (code == StatusCode::kIoError || code == StatusCode::kReadOnly) fail(device.status());
@@ -271,7 +273,7 @@ Task<Result<Drive::SegmentPtr>> Drive::prepare_segment(bool written) {
     segment = std::make_shared<Segment>();
     segment->id = id;
     segment->device = std::move(*device);
-    segment->written = written;
+    segment->written = !directory_->prewriting_helps();
     segments_[id] = segment;
   }
   segment->state = SegmentState::kPrepared;
@@ -289,18 +291,62 @@ Task<Result<Drive::SegmentPtr>> Drive::prepare_segment(bool written) {
 
 // Keeps one written segment ready for the small head, so that writes do not wait for a prewrite.
 Task<void> Drive::keep_spare() {
-  if (spare_ != nullptr || closing_ || !failed_.ok()) co_return;
+  if (spare_ != nullptr || making_spare_ || closing_ || !failed_.ok()) co_return;
   if (allocatable_segments() <= reserved_segments()) co_return;
+  making_spare_ = true;
   auto prepared = co_await prepare_segment(true);
-  if (!prepared.ok()) {
-    log_warning("storaged", "no spare segment", {{"status", prepared.status()}});
-    co_return;
-  }
-  if (spare_ == nullptr) {
-    spare_ = std::move(*prepared);
-  } else {
+  Status status = prepared.status();
+  if (prepared.ok() && spare_ != nullptr) {
     (*prepared)->state = SegmentState::kFree;
+  } else if (prepared.ok()) {
+    spare_ = std::move(*prepared);
+    status = co_await prewrite(spare_, /*paced=*/true);
   }
+  if (!status.ok()) log_warning("storaged", "no spare segment", {{"status", status}});
+  making_spare_ = spare_wanted_ = false;
+  spare_changed_.notify_all();
+}
+
+// Null when there is none and none is being made.
+Task<Drive::SegmentPtr> Drive::take_spare() {
+  while (making_spare_) {
+    spare_wanted_ = true;
+    spare_changed_.notify_all();
+    co_await spare_changed_.wait();
+  }
+  co_return std::exchange(spare_, nullptr);
+}
+
+// Whether the spare may have so many bytes written: it is to be ready before the head is full, and
+// no sooner, because what is written for it takes time from those who write to the drive.
+bool Drive::may_prewrite(std::uint64_t bytes) const {
+  const Segment* const head = heads_[kSmallHead].segment;
+  if (spare_wanted_ || head == nullptr) return true;
+  const std::uint64_t filled = std::uint64_t{head->next_page} * kPageSize;
+  return bytes * kPrewriteLeadPercent <= filled * 100;
+}
+
+// All of a segment but its header, a piece at a time. One that is closed or fails before its end is
+// left as it is.
+Task<Status> Drive::prewrite(SegmentPtr segment, bool paced) {
+  const Buffer zeros = Buffer::zeros(kPrewritePieceBytes);
+  const std::uint64_t size = segment->device->size_bytes();
+  for (std::uint64_t at = kPageSize; at < size && !segment->written;) {
+    while (paced && !may_prewrite(at) && !closing_ && failed_.ok()) co_await spare_changed_.wait();
+    if (closing_ || !failed_.ok()) co_return OkStatus();
+    BufferList piece;
+    piece.push_back(zeros.slice(0, std::min<std::uint64_t>(zeros.size(), size - at)));
+    const std::uint64_t end = at + piece.back().size();
+    Status written = co_await segment->device->write(std::exchange(at, end), std::move(piece),
+                                                     WriteMode::kVolatile);
+    if (written.ok() && end == size) written = co_await segment->device->flush();
+    if (!written.ok()) {
+      fail(written);
+      co_return written;
+    }
+    segment->written = end == size;
+  }
+  co_return OkStatus();
 }
 
 Task<void> Drive::seal_segment(SegmentPtr segment) {

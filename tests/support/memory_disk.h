@@ -122,6 +122,7 @@ class MemoryDirectory final : public BlockDirectory {
     if (!made) co_return AlreadyExistsError(name + " is there");
     co_return co_await open(name);
   }
+  bool prewriting_helps() const override { return true; }
   Task<Status> remove(std::string name) override {
     if (!disk_.write_error.ok()) co_return disk_.write_error;
     disk_.files.erase(name);
