@@ -107,6 +107,8 @@ Status serve(const Options& options, const Cluster& cluster) {
   std::unique_ptr<FileDirectory> journal = std::move(*taken);
   MetadataOptions server_options;
   server_options.checkpoint_path = options.data + "/checkpoint";
+  ThreadPool background("shoal-records", 1, ThreadPool::Priority::kLow);
+  server_options.background_pool = &background;
   auto opened =
       sync_wait(*loop, MetadataServer::open(*journal, io->pool(), std::move(server_options)));
   Status status = opened.status();

@@ -85,6 +85,8 @@ Status AllInOne::start_store(const ClusterDirectory& directory, const ClusterCon
                                                *io_, directory.metad_path() + "/journal", true)));
   metad::MetadataOptions options;
   options.checkpoint_path = directory.metad_path() + "/checkpoint";
+  records_pool_ = std::make_unique<ThreadPool>("shoal-records", 1, ThreadPool::Priority::kLow);
+  options.background_pool = records_pool_.get();
   auto metadata =
       sync_wait(*store_loop_,
                 metad::MetadataServer::open(*journal_directory_, io_->pool(), std::move(options)));

@@ -58,6 +58,7 @@ class AllInOne final : public Cluster {
   std::unique_ptr<IoContext> io_;
   std::unique_ptr<FileDirectory> journal_directory_;
   std::unique_ptr<storaged::StorageServer> storage_;
+  std::unique_ptr<ThreadPool> records_pool_;
   std::unique_ptr<metad::MetadataServer> metadata_;
   std::unique_ptr<metad::Collector> collector_;
   std::unique_ptr<metad::Monitor> monitor_;

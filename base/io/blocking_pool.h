@@ -29,9 +29,14 @@ class BlockingPool {
   virtual void submit(Callback work) = 0;
 };
 
+// From now on the calling thread gives way to those that serve: what it does may take long, but not
+// their time.
+void lower_thread_priority();
+
 class ThreadPool final : public BlockingPool {
  public:
-  ThreadPool(std::string name, int threads);
+  enum class Priority { kNormal, kLow };
+  ThreadPool(std::string name, int threads, Priority priority = Priority::kNormal);
   // Runs what is queued to its end, then joins.
   ~ThreadPool() override;
   ThreadPool(const ThreadPool&) = delete;

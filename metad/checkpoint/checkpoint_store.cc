@@ -1,6 +1,7 @@
 #include "metad/checkpoint/checkpoint_store.h"
 
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 #include <sys/stat.h>
@@ -12,6 +13,7 @@
 #include <thread>
 
 #include "base/file_io.h"
+#include "base/io/blocking_pool.h"
 #include "metad/state/record_key.h"
 #include "metad/state/state_machine.h"
 
@@ -47,6 +49,8 @@ rocksdb::Options make_options() {
   options.max_log_file_size = 1 << 20;
   options.info_log_level = rocksdb::WARN_LEVEL;
   options.use_fsync = true;
+  // Else it all goes to the device at the end, in the way of the journal's flushes.
+  options.bytes_per_sync = 1 << 20;
   rocksdb::BlockBasedTableOptions table;
   table.no_block_cache = true;  // read once, at the start
   table.block_size = kBlockBytes;
@@ -244,11 +248,20 @@ void CheckpointChanges::add(std::string_view key, const std::string* value) {
   if (value != nullptr) put_text(out, *value);
 }
 
+namespace {
+// RocksDB's threads of that pool, of which there is one, give way to those that serve.
+void lower_priority(rocksdb::Env::Priority pool) {
+  rocksdb::Env::Default()->Schedule([](void*) { lower_thread_priority(); }, nullptr, pool);
+}
+}  // namespace
+
 Result<std::unique_ptr<CheckpointStore>> CheckpointStore::open(const std::string& path) {
   RETURN_IF_ERROR(check_format(path));
   rocksdb::DB* db = nullptr;
   const rocksdb::Status opened = rocksdb::DB::Open(make_options(), path, &db);
   RETURN_IF_ERROR(to_status(opened, "checkpoint " + path));
+  lower_priority(rocksdb::Env::HIGH);
+  lower_priority(rocksdb::Env::LOW);
   auto store = std::make_unique<RocksStore>(path, std::unique_ptr<rocksdb::DB>(db));
   RETURN_IF_ERROR(store->read_position());
   return std::unique_ptr<CheckpointStore>(std::move(store));

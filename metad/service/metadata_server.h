@@ -31,6 +31,9 @@ struct MetadataOptions {
   Duration session_lease = kSessionLease;
   std::uint64_t journal_segment_bytes = kJournalSegmentBytes;
   std::uint64_t checkpoint_after_bytes = kCheckpointAfterBytes;
+  // Where checkpoints, dumps and checks run beside commands; null: as everything else. Outlives the
+  // server.
+  BlockingPool* background_pool = nullptr;
 };
 
 class MetadataServer final : public MetadataApi {
@@ -75,7 +78,8 @@ class MetadataServer final : public MetadataApi {
   using SlotKey = std::pair<std::uint64_t, std::uint32_t>;
 
   MetadataServer(BlockingPool& pool, MetadataOptions options)
-      : pool_(pool), options_(std::move(options)) {}
+      : pool_(options.background_pool != nullptr ? *options.background_pool : pool),
+        options_(std::move(options)) {}
   void submit(Pending* pending);
   Task<void> run_journal();
   std::vector<Pending*> take_batch();
@@ -94,7 +98,7 @@ class MetadataServer final : public MetadataApi {
   void stamp(Pending* pending);
   Task<void> settle_open(const proto::Query* query, proto::QueryReply* reply);
 
-  BlockingPool& pool_;
+  BlockingPool& pool_;  // for what runs beside commands
   MetadataOptions options_;
   std::unique_ptr<StateMachine> machine_;
   std::unique_ptr<Journal> journal_;
