@@ -35,8 +35,10 @@ inline constexpr std::uint64_t kAuditedFragmentBytes = 256;
 struct RebuildLimits {
   // Of fragments restored or copied.
   std::uint64_t bytes_per_second = 128 << 20;
-  // Restored side by side; each holds k columns in memory.
-  std::size_t fragments_at_once = 32;
+  // Bytes of columns that are read and written side by side. What a fragment costs of it at least
+  // bounds their number: each waits for a flush of its drive, so there must be many of small ones.
+  std::uint64_t bytes_in_flight = 64 << 20;
+  std::uint64_t min_fragment_cost = 256 << 10;
   // Columns moved side by side.
   std::size_t moves_at_once = 8;
   // How often the cluster map and the drives are looked at.

@@ -43,7 +43,7 @@ void Rebuilder::Outcome::add(const Outcome& other) {
 Rebuilder::Rebuilder(RebuilderOptions options)
     : options_(options),
       restorer_(options.router, options.executor),
-      restores_(options.limits.fragments_at_once),
+      restores_(options.limits.bytes_in_flight),
       closing_wait_(options.limits.first_closing_wait / 2) {
   report_.set_task("repair");
   report_.set_state("starting");
@@ -336,16 +336,23 @@ Task<Rebuilder::Outcome> Rebuilder::restore_all(Work* work, std::vector<RestoreJ
   for (RestoreJob& job : jobs) {
     const bool goes_on = co_await work->control->take(job.shape.height(job.key.column));
     if (!goes_on) break;
-    co_await restores_.acquire();
+    co_await restores_.acquire(cost(job));
     scope.spawn(restore_one(std::move(job), &outcome));
   }
   co_await scope.join();
   co_return outcome;
 }
 
+// The columns that it is decoded from, and its own.
+std::uint64_t Rebuilder::cost(const RestoreJob& job) const {
+  const std::uint64_t columns = std::uint64_t{job.shape.code.k} + 1;
+  return std::max(columns * job.shape.height(job.key.column), options_.limits.min_fragment_cost);
+}
+
 Task<void> Rebuilder::restore_one(RestoreJob job, Outcome* outcome) {
+  const std::uint64_t taken = cost(job);
   const auto restored = co_await restorer_.restore(std::move(job));
-  restores_.release();
+  restores_.release(taken);
   proto::RepairReport* repair = report_.mutable_repair();
   if (restored.ok() || is_gone(restored.status())) {
     ++outcome->restored;

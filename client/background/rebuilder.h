@@ -69,6 +69,7 @@ class Rebuilder final : public BackgroundTask {
                  Outcome* outcome) const;
   Task<void> forget_dead_rows(const Work* work, PackAudit* audit);
   Task<Outcome> restore_all(Work* work, std::vector<RestoreJob> jobs);
+  std::uint64_t cost(const RestoreJob& job) const;
   Task<void> restore_one(RestoreJob job, Outcome* outcome);
   Task<Status> count_exposed(const Work* work);
   void note_error(const Status& status);
@@ -76,7 +77,7 @@ class Rebuilder final : public BackgroundTask {
 
   RebuilderOptions options_;
   FragmentRestorer restorer_;
-  AsyncSemaphore restores_;  // of all moves together
+  AsyncSemaphore restores_;  // bytes, of all moves together
   // A move cannot end yet, only because packs of its group are open; how long that was waited for
   // last.
   bool waits_for_writers_ = false;
