@@ -15,8 +15,8 @@ FailureDomains::FailureDomains(const std::vector<DriveInfo>& drives) {
     domains_[drive.id] = domain;
     host_count_ = hosts.size();
     racks_.resize(racks.size());
-    if (drive.state != DriveState::kUp) continue;
-    up_.push_back(drive.id);
+    if (drive.state != DriveState::kUp && drive.state != DriveState::kDown) continue;
+    staying_.push_back(drive.id);
     ++racks_[domain.rack];
   }
 }
@@ -29,7 +29,7 @@ bool FailureDomains::can_lose_a_rack(const CodeShape& code) const {
 
 int FailureDomains::may_fail(const CodeShape& code) const {
   Row row(*this, code);
-  std::vector<DriveId> left = up_;
+  std::vector<DriveId> left = staying_;
   for (int c = 0; c < code.width() && !left.empty(); ++c) {
     const auto best = std::min_element(left.begin(), left.end(), [&](DriveId a, DriveId b) {
       return row.shared_with(a).kept_apart < row.shared_with(b).kept_apart;

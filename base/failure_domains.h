@@ -39,7 +39,7 @@ class FailureDomains {
     std::vector<int> in_rack_;
   };
 
-  // What rows can survive is counted with the drives that are up.
+  // What rows can survive is counted with the drives that stay: up, or down for now.
   explicit FailureDomains(const std::vector<DriveInfo>& drives);
 
   // The most that a row of this code can have of may_fail().
@@ -54,9 +54,9 @@ class FailureDomains {
   };
 
   absl::flat_hash_map<DriveId, Domain> domains_;
-  std::vector<DriveId> up_;
+  std::vector<DriveId> staying_;
   std::size_t host_count_ = 0;
-  std::vector<int> racks_;  // drives of each that are up
+  std::vector<int> racks_;  // drives of each that stay
 };
 
 }  // namespace shoal

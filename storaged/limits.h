@@ -12,8 +12,8 @@ inline constexpr std::uint64_t kDefaultSegmentBytes = 64ULL << 20;
 inline constexpr std::uint32_t kMaxBatchPayloadPages = 1024;
 // Summary of one group commit.
 inline constexpr std::size_t kMaxSummaryBytes = 512 * 1024;
-// Zeros are written into a new segment of the other head so many bytes at a time, so that it is
-// done when that percentage of it would be, counted from what the segment in use holds.
+// Zeros are written into a new segment so many bytes at a time, and it is whole when the segment in
+// use has filled so far.
 inline constexpr std::uint32_t kPrewritePieceBytes = 1 << 20;
 inline constexpr std::uint32_t kPrewriteLeadPercent = 80;
 // A fragment from this size on goes to the log head whose segments need not be prewritten.

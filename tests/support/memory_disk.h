@@ -22,6 +22,7 @@ class MemoryDisk {
   struct File {
     std::vector<std::byte> bytes;
     std::set<std::uint64_t> unreadable_pages;
+    std::set<std::uint64_t> written_pages;
   };
 
   // Everything this disk holds, by name.
@@ -52,9 +53,13 @@ class MemoryDisk {
 class MemoryDevice final : public BlockDevice {
  public:
   MemoryDevice(MemoryDisk& disk, std::shared_ptr<MemoryDisk::File> file, std::string name)
-      : disk_(disk), file_(std::move(file)), name_(std::move(name)) {}
+      : disk_(disk),
+        file_(std::move(file)),
+        name_(std::move(name)),
+        was_written_(file_->written_pages.size() * kPageSize >= file_->bytes.size()) {}
   std::uint64_t size_bytes() const override { return round_down(file_->bytes.size(), kPageSize); }
   const std::string& name() const override { return name_; }
+  bool was_written() const override { return was_written_; }
   std::uint64_t flush_count() const override { return flushes_; }
 
   Task<Status> write(std::uint64_t offset, BufferList pieces, WriteMode mode) override {
@@ -66,7 +71,8 @@ class MemoryDevice final : public BlockDevice {
     for (const Buffer& piece : pieces) {
       CHECK(piece.page_aligned() && piece.size() % kPageSize == 0);
       if (!piece.empty()) std::memcpy(file_->bytes.data() + offset, piece.data(), piece.size());
-      offset += piece.size();
+      for (const std::uint64_t end = offset + piece.size(); offset < end; offset += kPageSize)
+        file_->written_pages.insert(offset / kPageSize);
     }
     if (mode == WriteMode::kDurable) ++flushes_;
     co_return OkStatus();
@@ -94,6 +100,7 @@ class MemoryDevice final : public BlockDevice {
   MemoryDisk& disk_;
   const std::shared_ptr<MemoryDisk::File> file_;
   const std::string name_;
+  const bool was_written_;
   std::uint64_t flushes_ = 0;
 };
 

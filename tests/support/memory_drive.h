@@ -84,8 +84,8 @@ class MemoryDriveTest : public testing::Test {
         return {file, static_cast<std::uint64_t>(at - file->bytes.begin())};
     }
     ADD_FAILURE() << "the payload is on no file";
-    return {std::make_shared<MemoryDisk::File>(MemoryDisk::File{std::vector<std::byte>(1 << 20),
-                                                                {}}),
+    return {std::make_shared<MemoryDisk::File>(
+                MemoryDisk::File{std::vector<std::byte>(1 << 20), {}, {}}),
             4096};
   }
   void flip(const Place& place, std::uint64_t delta = 0) {
