@@ -2,6 +2,7 @@
 #include "client/posix_store.h"
 
 #include <algorithm>
+#include <set>
 
 #include "proto/wire/convert.h"
 
@@ -9,7 +10,7 @@ namespace shoal::client {
 namespace {
 
 constexpr Duration kStatisticsAge = std::chrono::seconds(1);
-constexpr Duration kStatusDeadline = std::chrono::seconds(5);
+constexpr Duration kStatusDeadline = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -195,7 +196,15 @@ Task<Status> PosixStore::remove_xattr(InodeId inode, std::string name) {
   co_return reply.status();
 }
 
-// What the pool holds of user data: the drives' bytes less what the code adds.
+Task<void> PosixStore::ask_space(StorageApi* storage) {
+  const auto drives = co_await storage->status(executor_.now() + kStatusDeadline);
+  if (!drives.ok()) co_return;
+  for (const DriveStatus& status : *drives)
+    space_[status.drive] = {status.capacity_bytes, status.free_bytes};
+}
+
+// What the pool holds of user data: the drives' bytes less what the code adds. Of a drive that does
+// not answer, what it said last.
 Task<Result<FsStatistics>> PosixStore::statistics() {
   if (statistics_at_ != MonotonicTime{} && executor_.now() - statistics_at_ < kStatisticsAge)
     co_return statistics_;
@@ -205,19 +214,20 @@ Task<Result<FsStatistics>> PosixStore::statistics() {
   if (!reply.ok()) co_return reply.status();
   const std::shared_ptr<const ClusterMap> map = metadata_.cluster_map();
   router_.set_map(map);
-  std::vector<StorageApi*> asked;
+  std::set<StorageApi*> asked;
+  TaskScope asking;
+  for (const DriveInfo& drive : map->drives) {
+    const auto api = router_.storage(drive.id);
+    if (api.ok() && asked.insert(*api).second) asking.spawn(ask_space(*api));
+  }
+  co_await asking.join();
   FsStatistics total;
   total.file_count = reply->metadata_status().inode_count();
   for (const DriveInfo& drive : map->drives) {
-    auto api = router_.storage(drive.id);
-    if (!api.ok() || std::find(asked.begin(), asked.end(), *api) != asked.end()) continue;
-    asked.push_back(*api);
-    const auto drives = co_await (*api)->status(executor_.now() + kStatusDeadline);
-    if (!drives.ok()) continue;
-    for (const DriveStatus& status : *drives) {
-      total.total_bytes += status.capacity_bytes;
-      total.free_bytes += status.free_bytes;
-    }
+    const auto space = space_.find(drive.id);
+    if (space == space_.end() || drive.state == DriveState::kOut) continue;
+    total.total_bytes += space->second.total_bytes;
+    total.free_bytes += space->second.free_bytes;
   }
   if (!map->groups.empty()) {
     const CodeShape& code = map->groups.front().code;

@@ -94,6 +94,7 @@ class PosixStore final : public PosixApi {
   // posix_store.cc
   Attributes overlaid(Attributes attributes) const;
   Task<Result<Attributes>> file_command(proto::Command command);
+  Task<void> ask_space(StorageApi* storage);
   Task<Result<OpenedFile>> open_state(std::uint64_t inode, bool created);
 
   // file_data.cc
@@ -122,6 +123,11 @@ class PosixStore final : public PosixApi {
   TaskScope background_;
   FsStatistics statistics_;
   MonotonicTime statistics_at_{};
+  struct DriveSpace {
+    std::uint64_t total_bytes = 0;
+    std::uint64_t free_bytes = 0;
+  };
+  absl::btree_map<DriveId, DriveSpace> space_;  // as each drive said last
 };
 
 }  // namespace shoal::client
