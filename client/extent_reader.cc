@@ -294,7 +294,7 @@ Duration Reader::hedge_delay(DriveId drive, std::uint32_t length) const {
   const Duration p95 = router_.latency(drive, IoKind::kRead, length).p95();
   const Duration transfer(std::int64_t{length} * 1'000'000'000 /
                           static_cast<std::int64_t>(limits_.hedge_bytes_per_second));
-  return std::max(limits_.hedge_floor, p95) + transfer;
+  return std::max(limits_.hedge_floor, std::min(p95, limits_.hedge_ceiling)) + transfer;
 }
 
 // Restores the range from other columns, unless the direct read comes back well after all.

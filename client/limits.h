@@ -63,11 +63,12 @@ struct PackWriterLimits {
   Duration fragment_deadline = seconds(10);
   Duration piece_deadline = seconds(30);
 
-  // A fragment is slow after max(floor, 4 x the drive's p99) plus a term for its bytes. A slow row
-  // is written again at the price of `slow_rewrite_cost` tokens; each row earns one, at most
-  // `slow_rewrite_burst` are kept: when everything is slow the writer waits instead of doubling the
-  // load.
+  // A fragment is slow after 4 x the drive's p99, within the floor and the ceiling, plus a term for
+  // its bytes. A slow row is written again at the price of `slow_rewrite_cost` tokens; each row
+  // earns one, at most `slow_rewrite_burst` are kept: when everything is slow the writer waits
+  // instead of doubling the load.
   Duration slow_floor = milliseconds(100);
+  Duration slow_ceiling = seconds(1);
   std::uint64_t slow_bytes_per_second = 20 << 20;
   int slow_rewrite_cost = 10;
   int slow_rewrite_burst = 100;
@@ -95,9 +96,10 @@ struct ExtentReaderLimits {
   Duration read_deadline = seconds(30);
   // Of one question for a row's shape; then the next drive is asked.
   Duration shape_deadline = seconds(1);
-  // A read is hedged after max(floor, the drive's p95) plus a term for its bytes, looked at every
-  // `hedge_tick`; tokens as for slow rows.
+  // A read is hedged after the drive's p95, within the floor and the ceiling, plus a term for its
+  // bytes, looked at every `hedge_tick`; tokens as for slow rows.
   Duration hedge_floor = milliseconds(10);
+  Duration hedge_ceiling = milliseconds(500);
   Duration hedge_tick = milliseconds(2);
   std::uint64_t hedge_bytes_per_second = 50 << 20;
   int hedge_cost = 10;

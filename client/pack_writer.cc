@@ -340,10 +340,11 @@ void Writer::arm_slow_timer(const std::shared_ptr<RowAttempt>& attempt) {
   // A lone group leaves no choice but to wait.
   if (router_.view().whole_group_count() < 2) return;
   const std::uint32_t height = attempt->data->row.shape.parity_height();
-  Duration patience = limits_.slow_floor;
+  Duration patience{0};
   for (const DriveId drive : attempt->pack->group.drives) {
     patience = std::max(patience, 4 * router_.latency(drive, IoKind::kWrite, height).p99());
   }
+  patience = std::max(limits_.slow_floor, std::min(patience, limits_.slow_ceiling));
   patience +=
       Duration(attempt->data->row.fragment_bytes * 1'000'000'000 / limits_.slow_bytes_per_second);
   attempt->slow_timer = executor_.schedule_at(

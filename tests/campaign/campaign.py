@@ -40,25 +40,27 @@ class RoundFailed(Exception):
 
 
 class Clocked:
-    """Wraps an operation of a door, and remembers the longest it took."""
+    """Wraps an operation of a door, and remembers which one took longest."""
 
-    longest = 0.0
+    longest, which = 0.0, ""
 
-    def __init__(self, call):
-        self.call = call
+    def __init__(self, call, name):
+        self.call, self.name = call, name
 
     def __call__(self, *arguments):
         begin = time.monotonic()
         try:
             return self.call(*arguments)
         finally:
-            Clocked.longest = max(Clocked.longest, time.monotonic() - begin)
+            took = time.monotonic() - begin
+            if took > Clocked.longest:
+                Clocked.longest, Clocked.which = took, f"{self.name} {arguments[0]}"
 
 
 def clocked(door):
     for name in ("write", "delete", "read", "list", "copy", "append", "overwrite", "rename"):
         if hasattr(door, name):
-            setattr(door, name, Clocked(getattr(door, name)))
+            setattr(door, name, Clocked(getattr(door, name), name))
     return door
 
 
@@ -233,7 +235,7 @@ class Campaign:
             if worker.is_alive():
                 raise RoundFailed("an operation hangs")
         if Clocked.longest > ANSWER_SECONDS:
-            raise RoundFailed(f"an operation took {Clocked.longest:.0f} s")
+            raise RoundFailed(f"an operation took {Clocked.longest:.0f} s: {Clocked.which}")
         wrong = [said for worker in workers for said in worker.wrong]
         if wrong:
             raise RoundFailed("wrong answers beside the faults:\n" + "\n".join(wrong))
@@ -346,12 +348,12 @@ class Campaign:
         if answered < 20:
             raise RoundFailed(f"only {answered} operations were answered")
         print(f"round {number}: {'; '.join(faults.said)} | {answered} answered, {failed} refused or cut off, longest "
-              f"{Clocked.longest:.1f} s | whole after {whole:.1f} s", flush=True)
+              f"{Clocked.longest:.1f} s ({Clocked.which}) | whole after {whole:.1f} s", flush=True)
         if self.verbose:
             for worker in workers:
                 for error, count in worker.errors.most_common(5):
                     print(f"    {worker.prefix}: {count} x {error[:600]}", flush=True)
-        Clocked.longest = 0.0
+        Clocked.longest, Clocked.which = 0.0, ""
 
 
 def lacks():

@@ -205,6 +205,21 @@ TEST(PackWriterTest, ASlowDriveDoesNotHoldTheRow) {
   EXPECT_LT(cluster.clock.now() - start, seconds(1));
 }
 
+// Its latencies so far would say that it is worth waiting for much longer.
+TEST(PackWriterTest, ADriveThatHangsIsNotWaitedForBecauseAllWereSlowBefore) {
+  DataPathCluster cluster(make_cluster_map(12, {kCode}, 12));
+  for (std::uint32_t d = 0; d < 12; ++d)
+    cluster.storage.faults(DriveId(d)).write_delay = milliseconds(900);
+  cluster.executor.run(many_writers(&cluster, 4, 20));
+  cluster.storage.faults(DriveId(0)).hang_writes = true;
+  for (int round = 0; round < 12; ++round) {
+    const MonotonicTime start = cluster.clock.now();
+    ASSERT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
+    EXPECT_LT(cluster.clock.now() - start, milliseconds(2'500));
+  }
+  EXPECT_GE(cluster.writer->counters().rows_rewritten, 1u);
+}
+
 TEST(PackWriterTest, TheLoserOfARewriteMayStillBeUnderWayAtTheEnd) {
   DataPathCluster cluster(make_cluster_map(12, {kCode}, 12));
   cluster.storage.faults(DriveId(0)).hang_writes = true;
