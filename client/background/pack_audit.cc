@@ -18,11 +18,11 @@ bool is_absent(const DriveInfo& drive) {
   return drive.state == DriveState::kDown || drive.state == DriveState::kOut;
 }
 
-AuditedRow* find_row(PackAudit* audit, std::uint32_t row) {
+AuditedRow* find_row(std::vector<AuditedRow>* rows, std::uint32_t row) {
   const auto found = std::lower_bound(
-      audit->rows.begin(), audit->rows.end(), row,
+      rows->begin(), rows->end(), row,
       [](const AuditedRow& candidate, std::uint32_t number) { return candidate.row < number; });
-  return found != audit->rows.end() && found->row == row ? &*found : nullptr;
+  return found != rows->end() && found->row == row ? &*found : nullptr;
 }
 
 void learn_shape(const RowShape& shape, const PlacementGroup& group, AuditedRow* row) {
@@ -47,11 +47,12 @@ Task<bool> list_column(const SurveySource* source, const DamageMap* damage, Pack
     if (!page.ok()) co_return false;
     for (const FragmentInfo& fragment : *page) {
       ++audit->listed;
-      AuditedRow* row = find_row(audit, fragment.key.row);
+      AuditedRow* row = find_row(&audit->rows, fragment.key.row);
       if (row == nullptr) {
         audit->unreferenced_rows.insert(fragment.key.row);
         audit->unreferenced_bytes += fragment.stored_bytes;
-        continue;
+        row = find_row(&audit->damaged_rows, fragment.key.row);
+        if (row == nullptr) continue;
       }
       learn_shape(fragment.shape, audit->group, row);
       const bool counts = fragment.key.column == column && !damage->contains(id, fragment.key) &&
@@ -188,6 +189,14 @@ Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* 
   auto begun = begin_audit(*source, *record);
   if (!begun.ok()) co_return begun.status();
   PackAudit audit = std::move(*begun);
+  if (const std::set<std::uint32_t>* damaged = damage->rows(audit.pack)) {
+    for (const std::uint32_t number : *damaged) {
+      if (find_row(&audit.rows, number) != nullptr) continue;
+      AuditedRow row;
+      row.row = number;
+      audit.damaged_rows.push_back(row);
+    }
+  }
   // All drives side by side.
   TaskScope lists;
   for (std::uint8_t c = 0; c < audit.group.drives.size(); ++c)

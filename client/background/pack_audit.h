@@ -6,6 +6,7 @@
 #include <absl/container/flat_hash_map.h>
 #include <absl/container/flat_hash_set.h>
 
+#include <bit>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -18,10 +19,18 @@ namespace shoal::client {
 // Fragments that the drives know they cannot serve.
 class DamageMap {
  public:
-  void add(DriveId drive, const FragmentKey& key) { damaged_[drive].insert(key); }
+  void add(DriveId drive, const FragmentKey& key) {
+    damaged_[drive].insert(key);
+    rows_[key.pack].insert(key.row);
+  }
   bool contains(DriveId drive, const FragmentKey& key) const {
     const auto found = damaged_.find(drive);
     return found != damaged_.end() && found->second.contains(key);
+  }
+  // Rows of the pack with damaged fragments; null: none.
+  const std::set<std::uint32_t>* rows(PackId pack) const {
+    const auto found = rows_.find(pack);
+    return found == rows_.end() ? nullptr : &found->second;
   }
   // It did not say what it knows to be damaged: nothing it lists can be relied on.
   void set_unknown(DriveId drive) { unknown_.insert(drive); }
@@ -31,6 +40,7 @@ class DamageMap {
  private:
   absl::flat_hash_set<DriveId> unknown_;
   absl::flat_hash_map<DriveId, absl::flat_hash_set<FragmentKey>> damaged_;
+  absl::flat_hash_map<PackId, std::set<std::uint32_t>> rows_;
 };
 // Asks every drive that answers.
 Task<DamageMap> collect_damage(const SurveySource* source);
@@ -46,12 +56,20 @@ struct AuditedRow {
   std::uint32_t wanted = 0;     // bit c: the row has something in column c
   std::uint32_t present = 0;    // bit c: it is on the drive of the column
   std::uint32_t at_target = 0;  // bit c: it is where the column moves to
+  // Whether these columns are enough, with those that are empty, to decode the others.
+  bool readable(std::uint32_t columns) const {
+    const int empty = shape.code.k - std::popcount(wanted & ((1U << shape.code.k) - 1));
+    return std::popcount(wanted & columns) + empty >= shape.code.k;
+  }
 };
 
 struct PackAudit {
   PackId pack;
   PlacementGroup group;
   std::vector<AuditedRow> rows;  // that anything refers to, ascending
+  // Of the others those with fragments that are known to be damaged: somebody may refer to them
+  // yet.
+  std::vector<AuditedRow> damaged_rows;
   std::uint32_t silent = 0;      // bit c: the column's drive did not answer, or is not to be asked
   std::uint32_t absent = 0;      // bit c: of these, drives that are down or out by the map
   std::uint32_t silent_targets = 0;  // bit c: nor the one it moves to

@@ -1,7 +1,6 @@
 #include "client/background/rebuilder.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "base/log.h"
 
@@ -286,7 +285,6 @@ Task<Status> Rebuilder::finish(Move move, PackId last_pack) {
 // What is missing: with a move, of its column at its target; without, of every column in its place.
 void Rebuilder::find_jobs(const PackAudit& audit, const Move* move, std::vector<RestoreJob>* jobs,
                           Outcome* outcome) const {
-  const int k = audit.group.code.k;
   if (move != nullptr ? (audit.silent_targets >> move->move.column & 1) != 0 : audit.unexpected())
     outcome->complete = false;
   for (const AuditedRow& row : audit.rows) {
@@ -295,23 +293,32 @@ void Rebuilder::find_jobs(const PackAudit& audit, const Move* move, std::vector<
       if (audit.silent == 0) ++outcome->lost_rows;
       continue;
     }
-    const int empty = k - std::popcount(row.wanted & ((1U << k) - 1));
-    if (std::popcount(row.wanted & (row.present | audit.silent)) + empty < k) ++outcome->lost_rows;
+    if (!row.readable(row.present | audit.silent)) ++outcome->lost_rows;
     std::uint32_t missing = audit.missing(row);
     if (move != nullptr) {
       missing = row.wanted & ~row.at_target & (std::uint32_t{1} << move->move.column);
     }
-    for (std::uint8_t c = 0; c < audit.group.drives.size(); ++c) {
-      if ((missing >> c & 1) == 0) continue;
-      ++outcome->missing;
-      RestoreJob job;
-      job.group = audit.group;
-      job.key = {audit.pack, row.row, c};
-      job.shape = row.shape;
-      job.present = row.present;
-      job.to = move != nullptr ? move->move.to : audit.group.drives[c];
-      jobs->push_back(std::move(job));
-    }
+    add_jobs(audit, row, missing, move, jobs);
+  }
+  // Nothing is lost with them; but what can be put right is, so that no damage is left to know of.
+  for (const AuditedRow& row : audit.damaged_rows) {
+    if (row.shape_known && row.readable(row.present))
+      add_jobs(audit, row, audit.missing(row), nullptr, jobs);
+  }
+  outcome->missing += jobs->size();
+}
+
+void Rebuilder::add_jobs(const PackAudit& audit, const AuditedRow& row, std::uint32_t columns,
+                         const Move* move, std::vector<RestoreJob>* jobs) {
+  for (std::uint8_t c = 0; c < audit.group.drives.size(); ++c) {
+    if ((columns >> c & 1) == 0) continue;
+    RestoreJob job;
+    job.group = audit.group;
+    job.key = {audit.pack, row.row, c};
+    job.shape = row.shape;
+    job.present = row.present;
+    job.to = move != nullptr ? move->move.to : audit.group.drives[c];
+    jobs->push_back(std::move(job));
   }
 }
 
@@ -396,7 +403,8 @@ Task<Status> Rebuilder::audit_all(Work* work) {
     if (packs->empty()) break;
     for (const proto::PackRecord& pack : *packs) {
       after = PackId(pack.pack());
-      if (pack.live_bytes() == 0 || work->control->stopping()) continue;
+      const bool dead = pack.live_bytes() == 0 && work->damage.rows(after) == nullptr;
+      if (dead || work->control->stopping()) continue;
       const auto healed = co_await heal_pack(work, after);
       if (!healed.ok()) co_return healed.status();
       all.add(*healed);

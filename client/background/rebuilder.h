@@ -67,6 +67,8 @@ class Rebuilder final : public BackgroundTask {
   Task<Result<Outcome>> heal_pack(Work* work, PackId pack);
   void find_jobs(const PackAudit& audit, const Move* move, std::vector<RestoreJob>* jobs,
                  Outcome* outcome) const;
+  static void add_jobs(const PackAudit& audit, const AuditedRow& row, std::uint32_t columns,
+                       const Move* move, std::vector<RestoreJob>* jobs);
   Task<void> forget_dead_rows(const Work* work, PackAudit* audit);
   Task<Outcome> restore_all(Work* work, std::vector<RestoreJob> jobs);
   std::uint64_t cost(const RestoreJob& job) const;

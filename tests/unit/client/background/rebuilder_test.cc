@@ -241,6 +241,30 @@ TEST_F(RebuilderTest, OtherDamageIsAuditedAlsoIfItIsAsMuchAsBefore) {
   }
 }
 
+// Known damage is damage, also where nothing is referred to (yet, or any more): else it is said
+// until the row is given up.
+TEST_F(RebuilderTest, DamageInRowsThatNothingRefersToIsPutRightToo) {
+  put(100);
+  cluster.close_packs();
+  for (const auto& [key, body] : expected) cluster.remove(key);
+  expected.clear();
+  const auto first = *cluster.storage.fragments(DriveId(1)).begin();
+  cluster.storage.flip_bit(DriveId(1), first.first, 0);
+  cluster.storage.mark_damaged(DriveId(1), first.first, "a flipped page");
+  proto::TaskReport report = pass();
+  EXPECT_EQ(report.repair().restored_fragments(), 1U);
+  EXPECT_EQ(report.repair().missing_fragments(), 0U);
+  EXPECT_EQ(cluster.storage.fragments(DriveId(1)).at(first.first).bytes, first.second.bytes);
+  // What cannot be put right is no loss.
+  cluster.storage.mark_damaged(DriveId(1), first.first, "another one");
+  for (const std::uint32_t drive : {0U, 2U, 3U, 4U, 5U, 6U, 7U})
+    cluster.storage.wipe(DriveId(drive));
+  report = pass();
+  EXPECT_EQ(report.repair().restored_fragments(), 1U);
+  EXPECT_EQ(report.repair().missing_fragments(), 0U);
+  EXPECT_EQ(report.repair().lost_rows(), 0U);
+}
+
 TEST_F(RebuilderTest, RowsThatCannotBeRestoredAreCountedAndBlockTheMove) {
   put(100);
   cluster.close_packs();
