@@ -102,9 +102,8 @@ void EventLoop::enqueue(Item item) {
     const std::lock_guard lock(mutex_);
     posted_.push_back(std::move(item));
   }
-  // Pairs with the fence in wait(): either the loop sees the item before it sleeps, or we see that
-  // it sleeps.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  // Of the lock here and that in wait() one comes first: either the loop sees the item before it
+  // sleeps, or we see that it sleeps.
   if (sleeping_.load(std::memory_order_relaxed) && sleeping_.exchange(false)) {
     const std::uint64_t one = 1;
     [[maybe_unused]] const ssize_t n =
@@ -183,9 +182,8 @@ int EventLoop::sleep_timeout_ms() const {
 
 void EventLoop::wait(int timeout_ms) {
   if (timeout_ms != 0) {
-    sleeping_.store(true, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
     const std::lock_guard lock(mutex_);
+    sleeping_.store(true, std::memory_order_relaxed);
     if (!posted_.empty()) timeout_ms = 0;
   }
   std::array<epoll_event, kMaxEvents> events;

@@ -28,7 +28,7 @@ class Input {
   Number take() {
     Number value{};
     const std::size_t n = left_.size() < sizeof value ? left_.size() : sizeof value;
-    std::memcpy(&value, left_.data(), n);
+    if (n > 0) std::memcpy(&value, left_.data(), n);
     left_.remove_prefix(n);
     return value;
   }

@@ -172,7 +172,7 @@ TEST_F(SigV4Test, WhatWasSignedCannotBeChanged) {
 }
 
 TEST_F(SigV4Test, EveryDigitOfTheSignatureCounts) {
-  const std::string& original = get_object().header("authorization");
+  const std::string original = get_object().header("authorization");
   const std::size_t digits = original.size() - 64;
   for (std::size_t at = digits; at < original.size(); ++at) {
     HttpRequest request = get_object();
