@@ -208,9 +208,13 @@ TEST(PackWriterTest, ASlowDriveDoesNotHoldTheRow) {
 // Its latencies so far would say that it is worth waiting for much longer.
 TEST(PackWriterTest, ADriveThatHangsIsNotWaitedForBecauseAllWereSlowBefore) {
   DataPathCluster cluster(make_cluster_map(12, {kCode}, 12));
-  for (std::uint32_t d = 0; d < 12; ++d)
-    cluster.storage.faults(DriveId(d)).write_delay = milliseconds(900);
-  cluster.executor.run(many_writers(&cluster, 4, 20));
+  // Little by little, so that none seems to be at fault.
+  for (const int delay : {80, 250, 900}) {
+    for (std::uint32_t d = 0; d < 12; ++d)
+      cluster.storage.faults(DriveId(d)).write_delay = milliseconds(delay);
+    cluster.executor.run(many_writers(&cluster, 4, 40));
+  }
+  ASSERT_EQ(cluster.writer->counters().rows_rewritten, 0u);
   cluster.storage.faults(DriveId(0)).hang_writes = true;
   for (int round = 0; round < 12; ++round) {
     const MonotonicTime start = cluster.clock.now();
