@@ -47,11 +47,11 @@ FailureDomains::Row::Row(const FailureDomains& domains, const CodeShape& code)
       on_host_(domains.host_count_),
       in_rack_(domains.racks_.size()) {}
 
-void FailureDomains::Row::count(DriveId drive, int columns) {
+void FailureDomains::Row::add(DriveId drive) {
   const auto found = domains_.domains_.find(drive);
   if (found == domains_.domains_.end()) return;  // removed from the map: fails with nobody
-  on_host_[found->second.host] += columns;
-  in_rack_[found->second.rack] += columns;
+  ++on_host_[found->second.host];
+  ++in_rack_[found->second.rack];
 }
 
 FailureDomains::Crowding FailureDomains::Row::shared_with(DriveId drive) const {

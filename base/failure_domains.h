@@ -23,15 +23,13 @@ class FailureDomains {
   class Row {
    public:
     Row(const FailureDomains& domains, const CodeShape& code);
-    void add(DriveId drive) { count(drive, 1); }
-    void remove(DriveId drive) { count(drive, -1); }
+    void add(DriveId drive);
     // How many of the columns fail with `drive`.
     Crowding shared_with(DriveId drive) const;
     // Of the kind by which they are kept apart, how many domains may fail and the row is readable.
     int may_fail() const;
 
    private:
-    void count(DriveId drive, int columns);
     const FailureDomains& domains_;
     const int parity_;
     const bool by_rack_;
@@ -39,7 +37,7 @@ class FailureDomains {
     std::vector<int> in_rack_;
   };
 
-  // What rows can survive is counted with the drives that stay: up, or down for now.
+  // What rows can survive is counted with the drives that are up, or down and expected back.
   explicit FailureDomains(const std::vector<DriveInfo>& drives);
 
   // The most that a row of this code can have of may_fail().

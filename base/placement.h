@@ -12,8 +12,8 @@
 namespace shoal {
 
 // `count` groups of `code` over the drives that are up, ids from `first_id` on. Each group's drives
-// differ; columns of a group spread over failure domains (base/failure_domains.h) as evenly as the
-// drives allow; the roles (which drive holds column 0) rotate from group to group. Errors:
+// differ; as many failure domains (base/failure_domains.h) may fail of each group as the drives
+// allow; the roles (which drive holds column 0) rotate from group to group. Errors:
 // kInvalidArgument when there are fewer drives than columns.
 Result<std::vector<PlacementGroup>> make_placement_groups(const std::vector<DriveInfo>& drives,
                                                           const CodeShape& code,

@@ -221,6 +221,7 @@ Task<Result<FsStatistics>> PosixStore::statistics() {
     if (api.ok() && asked.insert(*api).second) asking.spawn(ask_space(*api));
   }
   co_await asking.join();
+  absl::erase_if(space_, [&](const auto& drive) { return map->drive(drive.first) == nullptr; });
   FsStatistics total;
   total.file_count = reply->metadata_status().inode_count();
   for (const DriveInfo& drive : map->drives) {

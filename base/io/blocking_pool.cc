@@ -12,6 +12,7 @@ constexpr int kLowNice = 5;
 }  // namespace
 
 void lower_thread_priority() {
+  // One's own may always be lowered.
   (void)setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), kLowNice);
 }
 

@@ -300,9 +300,10 @@ void Rebuilder::find_jobs(const PackAudit& audit, const Move* move, std::vector<
     }
     add_jobs(audit, row, missing, move, jobs);
   }
-  // Nothing is lost with them; but what can be put right is, so that no damage is left to know of.
+  // Nothing is lost with them, and no move waits for them; but what can be put right is, so that no
+  // damage is left to know of.
   for (const AuditedRow& row : audit.damaged_rows) {
-    if (row.shape_known && row.readable(row.present))
+    if (move == nullptr && row.shape_known && row.readable(row.present))
       add_jobs(audit, row, audit.missing(row), nullptr, jobs);
   }
   outcome->missing += jobs->size();

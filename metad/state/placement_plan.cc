@@ -51,12 +51,14 @@ std::map<DriveId, std::uint32_t> loads(const ClusterMap& map) {
   return load;
 }
 
-// The group's columns without one of them, where they will be.
-FailureDomains::Row others_of(const FailureDomains& domains, const PlacementGroup& group,
-                              std::size_t column) {
+constexpr std::size_t kNoColumn = ~std::size_t{0};
+
+// The group's columns but for `without`, where they will be.
+FailureDomains::Row row_of(const FailureDomains& domains, const PlacementGroup& group,
+                           std::size_t without = kNoColumn) {
   FailureDomains::Row row(domains, group.code);
   for (std::size_t c = 0; c < group.drives.size(); ++c)
-    if (c != column) row.add(destination(group, c));
+    if (c != without) row.add(destination(group, c));
   return row;
 }
 
@@ -67,7 +69,7 @@ bool takes_part(const PlacementGroup& group, DriveId drive) {
 DriveId pick_target(const ClusterMap& map, const FailureDomains& domains,
                     const PlacementGroup& group, std::size_t column,
                     const std::map<DriveId, std::uint32_t>& load) {
-  const FailureDomains::Row others = others_of(domains, group, column);
+  const FailureDomains::Row others = row_of(domains, group, column);
   DriveId best;
   std::tuple<int, std::uint32_t, int> best_cost;
   for (const auto& [id, columns] : load) {
@@ -116,7 +118,7 @@ Step find_step(ClusterMap* map, const FailureDomains& domains, DriveId from, Dri
     if (group.code.k != k || !group.moves.empty() || takes_part(group, to)) continue;
     for (std::size_t c = 0; c < group.drives.size(); ++c) {
       if (group.drives[c] != from) continue;
-      const FailureDomains::Row others = others_of(domains, group, c);
+      const FailureDomains::Row others = row_of(domains, group, c);
       const auto after = others.shared_with(to);
       const auto before = others.shared_with(from);
       if (after.kept_apart > before.kept_apart) continue;
@@ -138,7 +140,7 @@ Step find_spreading_step(const ClusterMap& map, const FailureDomains& domains,
   for (std::size_t c = 0; c < group->drives.size(); ++c) {
     const auto from = load.find(group->drives[c]);
     if (from == load.end()) continue;  // leaves anyway
-    const FailureDomains::Row others = others_of(domains, *group, c);
+    const FailureDomains::Row others = row_of(domains, *group, c);
     const std::pair now(others.shared_with(from->first).kept_apart, from->second);
     const DriveId to = pick_target(map, domains, *group, c, load);
     if (to == DriveId() || now <= most || others.shared_with(to).kept_apart >= now.first) continue;
@@ -146,12 +148,6 @@ Step find_spreading_step(const ClusterMap& map, const FailureDomains& domains,
     best = {group, c, to};
   }
   return best;
-}
-
-int may_fail(const FailureDomains& domains, const PlacementGroup& group) {
-  FailureDomains::Row row(domains, group.code);
-  for (std::size_t c = 0; c < group.drives.size(); ++c) row.add(destination(group, c));
-  return row.may_fail();
 }
 
 // Wide groups that may change: not too many at once.
@@ -191,7 +187,7 @@ class Balance {
 void Balance::spread() {
   for (PlacementGroup& group : map_->groups) {
     if (group.code.k != k_) continue;
-    while (may_move() && group.moves.empty() && may_fail(domains_, group) < wanted_) {
+    while (may_move() && group.moves.empty() && row_of(domains_, group).may_fail() < wanted_) {
       const Step step = find_spreading_step(*map_, domains_, loads(*map_), &group);
       if (step.group == nullptr) break;
       take(step);

@@ -76,12 +76,13 @@ std::string number_of(std::uint64_t count, const std::string& what) {
   return (count == 0 ? "no" : std::to_string(count)) + " " + what + (count == 1 ? "" : "s");
 }
 
-// As "4+2: any 2 drives may fail, or 1 host, or no racks (of a row ...)".
+// As "4+2: 2 drives, 1 host or no racks may fail (of a row up to ...)".
 std::string protection_text(const ClusterMap& map) {
+  if (map.groups.empty()) return "";
   const Protection protection = protection_of(map);
-  return to_string(protection.code) + ": any " + number_of(protection.code.m, "drive") +
-         " may fail, or " + number_of(protection.hosts_may_fail(), "host") + ", or " +
-         number_of(protection.racks_may_fail(), "rack") + " (of a row up to " +
+  return to_string(protection.code) + ": " + number_of(protection.code.m, "drive") + ", " +
+         number_of(protection.hosts_may_fail(), "host") + " or " +
+         number_of(protection.racks_may_fail(), "rack") + " may fail (of a row up to " +
          number_of(protection.columns_on_one_host, "column") + " on one host, " +
          std::to_string(protection.columns_in_one_rack) + " in one rack)\n";
 }
