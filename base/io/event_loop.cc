@@ -45,6 +45,7 @@ EventLoop::EventLoop(std::string name, int epoll_fd, int wake_fd)
 
 EventLoop::~EventLoop() {
   CHECK(!thread_.joinable());
+  while (wakers_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
   close(wake_fd_);
   close(epoll_fd_);
 }
@@ -101,15 +102,17 @@ void EventLoop::enqueue(Item item) {
   {
     const std::lock_guard lock(mutex_);
     posted_.push_back(std::move(item));
+    // Of the lock here and that in wait() one comes first: either the loop sees the item before it
+    // sleeps, or we see that it sleeps.
+    if (!sleeping_.exchange(false, std::memory_order_relaxed)) return;
+    wakers_.fetch_add(1, std::memory_order_relaxed);
   }
-  // Of the lock here and that in wait() one comes first: either the loop sees the item before it
-  // sleeps, or we see that it sleeps.
-  if (sleeping_.load(std::memory_order_relaxed) && sleeping_.exchange(false)) {
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t n =
-        write(wake_fd_, &one, sizeof one);  // full means already awake
-    wakeups_.fetch_add(1, std::memory_order_relaxed);
-  }
+  // The item may be run by now, and whoever waited for it may be about to destroy the loop: the
+  // destructor waits for us.
+  wakeups_.fetch_add(1, std::memory_order_relaxed);
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = write(wake_fd_, &one, sizeof one);  // full means already awake
+  wakers_.fetch_sub(1, std::memory_order_release);
 }
 
 bool EventLoop::run_posted() {

@@ -81,6 +81,7 @@ class EventLoop final : public Executor {
   std::thread thread_;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> sleeping_{false};
+  std::atomic<int> wakers_{0};  // threads between posting an item and waking the loop for it
   std::atomic<std::uint64_t> wakeups_{0};
   std::uint64_t turns_ = 0;
   std::uint64_t watched_turns_ = 0;
