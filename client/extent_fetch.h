@@ -24,6 +24,7 @@ struct Fetch {
   DriveId drive;
   std::uint32_t length = 0;  // bytes asked for; less than the range when the column ends inside it
   MonotonicTime started{};
+  bool hung = false;  // running, but its drive answers nobody
   Status error;
   Buffer bytes;
 };

@@ -67,6 +67,11 @@ class SemaphoreHold {
   std::uint64_t count_;
 };
 
+bool has_spare(const ReadState& state) {
+  return std::any_of(state.others.begin(), state.others.end(),
+                     [](const Fetch& fetch) { return fetch.state == Fetch::State::kIdle; });
+}
+
 class Reader final : public ExtentReader, public FetchObserver {
  public:
   explicit Reader(ExtentReaderOptions options)
@@ -100,6 +105,7 @@ class Reader final : public ExtentReader, public FetchObserver {
   // failed fetch.
   bool direct_is_good(const ReadPlan& plan, ReadState& state);
   bool may_hedge();
+  bool find_hung(Fetch& fetch);
 
   // Decoding from other columns.
   Task<Result<Buffer>> decode(ReadPlan plan, ReadStatePtr state);
@@ -224,9 +230,12 @@ Task<Result<Buffer>> Reader::read_planned(const ReadPlan* planned) {
     watch(state, direct.started + hedge_delay(direct.drive, plan.length));
   }
   while (direct.state == Fetch::State::kRunning && !hedge) {
-    if (std::exchange(state->hedge_due, false) && may_hedge()) {
-      hedge = true;
-      break;
+    if (std::exchange(state->hedge_due, false)) {
+      if (find_hung(direct) || may_hedge()) {
+        hedge = true;
+        break;
+      }
+      watch(state, executor_.now() + hedge_delay(direct.drive, plan.length));
     }
     co_await ReadStateAwaiter{*state};
   }
@@ -288,6 +297,18 @@ bool Reader::may_hedge() {
   if (hedge_tokens_ < limits_.hedge_cost) return false;
   hedge_tokens_ -= limits_.hedge_cost;
   return true;
+}
+
+// A drive that answers nobody is not merely slow: to ask others instead of it does not double the
+// load, so it costs no tokens, and who comes next does not wait for it. Background reads are held
+// back for others, which says nothing of the drive.
+bool Reader::find_hung(Fetch& fetch) {
+  if (limits_.background) return false;
+  if (fetch.state != Fetch::State::kRunning || fetch.hung) return false;
+  const bool late = executor_.now() - fetch.started >= limits_.hedge_ceiling;
+  fetch.hung = late && router_.silent_since(fetch.drive, IoKind::kRead, fetch.started);
+  if (fetch.hung) router_.note_slow(fetch.drive, IoKind::kRead);
+  return fetch.hung;
 }
 
 Duration Reader::hedge_delay(DriveId drive, std::uint32_t length) const {
@@ -420,6 +441,11 @@ Task<Result<Buffer>> Reader::gather(ReadPlan plan, ReadStatePtr state, std::uint
   std::size_t wanted = needed;  // side by side; one more for each hedge
   while (true) {
     if (direct_is_good(plan, *state)) co_return std::move(state->direct.bytes);
+    if (std::exchange(state->hedge_due, false)) {
+      std::size_t hung = 0;
+      for (Fetch& fetch : state->others) hung += find_hung(fetch) ? 1 : 0;
+      wanted += hung > 0 ? hung : has_spare(*state) && may_hedge() ? 1 : 0;
+    }
     std::size_t done = 0;
     std::size_t running = 0;
     for (Fetch& fetch : state->others) {
@@ -432,17 +458,10 @@ Task<Result<Buffer>> Reader::gather(ReadPlan plan, ReadStatePtr state, std::uint
     if (done >= needed) co_return restore(plan, *state, zero_columns);
     const bool direct_running = state->direct.state == Fetch::State::kRunning;
     if (done + running < needed && !direct_running) co_return beyond_repair(plan, *state);
-    if (std::exchange(state->hedge_due, false)) {
-      const bool spare = std::any_of(state->others.begin(), state->others.end(),
-                                     [](const auto& f) { return f.state == Fetch::State::kIdle; });
-      if (spare && may_hedge()) {
-        ++wanted;
-        continue;
-      }
-    } else if (state->watch_index == ReadState::kNotWatched) {
+    if (has_spare(*state)) {
       Duration delay = limits_.hedge_floor;
       for (const Fetch& fetch : state->others) {
-        if (fetch.state != Fetch::State::kRunning) continue;
+        if (fetch.state != Fetch::State::kRunning || fetch.hung) continue;
         delay = std::max(delay, hedge_delay(fetch.drive, fetch.length));
       }
       watch(state, executor_.now() + delay);

@@ -73,6 +73,7 @@ class Writer final : public PackWriter, public FlightOwner {
   void start_attempt(const JobPtr& job, const OpenPackPtr& pack);
   void send(const std::shared_ptr<RowAttempt>& attempt, std::size_t column, MonotonicTime deadline);
   void arm_slow_timer(const std::shared_ptr<RowAttempt>& attempt);
+  void look_again(const std::shared_ptr<RowAttempt>& attempt, MonotonicTime when);
   Status start_with_any_code(const JobPtr& job, const OpenPackPtr& pack);
   Task<Status> rewrite(JobPtr job, bool because_slow);
   Task<OpenPackPtr> find_pack(JobPtr job, bool because_slow);
@@ -347,12 +348,18 @@ void Writer::arm_slow_timer(const std::shared_ptr<RowAttempt>& attempt) {
   patience = std::max(limits_.slow_floor, std::min(patience, limits_.slow_ceiling));
   patience +=
       Duration(attempt->data->row.fragment_bytes * 1'000'000'000 / limits_.slow_bytes_per_second);
-  attempt->slow_timer = executor_.schedule_at(
-      attempt->started + patience, [weak = std::weak_ptr<RowAttempt>(attempt), this] {
+  look_again(attempt, attempt->started + patience);
+}
+
+// At `when` the attempt is slow unless it has ended.
+void Writer::look_again(const std::shared_ptr<RowAttempt>& attempt, MonotonicTime when) {
+  attempt->slow_timer =
+      executor_.schedule_at(when, [weak = std::weak_ptr<RowAttempt>(attempt), this] {
         const std::shared_ptr<RowAttempt> late = weak.lock();
         if (late == nullptr || late->owner->owner == nullptr) return;
         late->slow_timer = TimerId{};
         late->slow = true;
+        late->slowness_seen = false;
         wake(*late->job);
       });
 }
@@ -479,20 +486,22 @@ void Writer::note_slow_drives(RowJob& job, const RowAttempt& attempt) {
 }
 
 // Starts another attempt somewhere else. OK without one when the job is merely slow and has nowhere
-// to go.
+// to go, or no tokens: that is looked at again.
 Task<Status> Writer::rewrite(JobPtr job, bool because_slow) {
   if (job->attempts >= limits_.max_row_attempts || executor_.now() >= job->deadline) {
     co_return failure_of(*job);
   }
-  if (because_slow) {
-    note_slow_drives(*job, *job->newest);
-    if (slow_tokens_ < limits_.slow_rewrite_cost) co_return OkStatus();
+  OpenPackPtr pack;
+  if (because_slow) note_slow_drives(*job, *job->newest);
+  if (!because_slow || slow_tokens_ >= limits_.slow_rewrite_cost) {
+    pack = co_await find_pack(job, because_slow);
+    if (job->answered) co_return OkStatus();
   }
-  const OpenPackPtr pack = co_await find_pack(job, because_slow);
-  if (job->answered) co_return OkStatus();
   if (pack == nullptr) {
-    if (because_slow) co_return OkStatus();
-    co_return failure_of(*job);
+    if (!because_slow) co_return failure_of(*job);
+    const bool runs = job->newest->pending_columns != 0 && !job->newest->failed;
+    if (runs) look_again(job->newest, executor_.now() + limits_.slow_ceiling);
+    co_return OkStatus();
   }
   if (because_slow) slow_tokens_ -= limits_.slow_rewrite_cost;
   ++counters_.rows_rewritten;

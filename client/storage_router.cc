@@ -107,11 +107,11 @@ Result<StorageApi*> StorageRouter::storage(DriveId id) {
 void StorageRouter::note_success(DriveId id, IoKind kind, std::uint64_t bytes, Duration latency) {
   Drive& drive = drive_of(id);
   Health& health = drive.health[index(kind)];
-  if (health.failures_in_row > 0 && executor_.now() - latency > health.penalised_at) {
-    health = Health{};
-  }
+  const MonotonicTime now = executor_.now();
+  if (health.failures_in_row > 0 && now - latency > health.penalised_at) health = Health{};
+  health.succeeded_at = now;
   // What was sent before it said that it is full proves nothing.
-  const bool room_since = executor_.now() - latency > drive.full_until - limits_.full_penalty;
+  const bool room_since = now - latency > drive.full_until - limits_.full_penalty;
   if (kind == IoKind::kWrite && room_since) drive.full_until = MonotonicTime{};
   drive.latency[latency_index(kind, bytes)].add(latency);
 }
@@ -142,6 +142,11 @@ void StorageRouter::penalise(Health& health) {
 bool StorageRouter::penalised(DriveId id, IoKind kind) const {
   const Drive* drive = find(id);
   return drive != nullptr && executor_.now() < drive->health[index(kind)].penalised_until;
+}
+
+bool StorageRouter::silent_since(DriveId id, IoKind kind, MonotonicTime since) const {
+  const Drive* drive = find(id);
+  return drive == nullptr || drive->health[index(kind)].succeeded_at < since;
 }
 
 bool StorageRouter::full(DriveId id) const {

@@ -76,6 +76,8 @@ class StorageRouter {
   void note_slow(DriveId drive, IoKind kind);
 
   bool penalised(DriveId drive, IoKind kind) const;  // failed or slow lately
+  // No request of the kind has succeeded since.
+  bool silent_since(DriveId drive, IoKind kind, MonotonicTime since) const;
   bool full(DriveId drive) const;
   // Whether a new row may go there now: up in the map, not penalised, not full.
   bool good_for_writing(DriveId drive) const;
@@ -90,6 +92,7 @@ class StorageRouter {
   struct Health {
     MonotonicTime penalised_at{};
     MonotonicTime penalised_until{};
+    MonotonicTime succeeded_at{};
     std::uint32_t failures_in_row = 0;
   };
   struct Drive {

@@ -260,6 +260,16 @@ TEST_F(ExtentReaderTest, HedgingIsBounded) {
   EXPECT_LE(cluster.reader->counters().hedged_reads, 21u);
 }
 
+TEST_F(ExtentReaderTest, DrivesThatAnswerNobodyAreNotWaitedForWhenTheTokensAreSpent) {
+  store({4096, 4096, 4096, 4096});
+  for (const std::size_t piece : {0, 1}) faults_of(piece).hang_reads = true;
+  for (std::size_t i = 0; i < 100; ++i) {
+    const MonotonicTime start = cluster.clock.now();
+    ASSERT_TRUE(cluster.read(extents[i % 2]).ok());
+    EXPECT_LT(cluster.clock.now() - start, milliseconds(1'500)) << "read " << i;
+  }
+}
+
 TEST_F(ExtentReaderTest, AnUnknownGroupIsUnavailable) {
   Extent extent;
   extent.pack = make_pack_id(PgId(999), 1);

@@ -224,6 +224,23 @@ TEST(PackWriterTest, ADriveThatHangsIsNotWaitedForBecauseAllWereSlowBefore) {
   EXPECT_GE(cluster.writer->counters().rows_rewritten, 1u);
 }
 
+TEST(PackWriterTest, ASlowRowThatHasNowhereToGoIsLookedAtAgain) {
+  DataPathCluster cluster(make_cluster_map(12, {kCode}, 2));
+  const auto pieces = pieces_of(cluster.random, 8, kPiece);
+  expect_stored(cluster, pieces, cluster.write_all(pieces));
+  const auto& groups = cluster.metadata.cluster_map()->groups;
+  const DriveId hangs = groups[0].drives.front();
+  const DriveId slow = groups[1].drives.back();
+  ASSERT_FALSE(contains(groups[1].drives, hangs) || contains(groups[0].drives, slow));
+  cluster.router.note_slow(slow, IoKind::kWrite);  // for a second
+  cluster.storage.faults(hangs).hang_writes = true;
+  const MonotonicTime start = cluster.clock.now();
+  const auto extents = cluster.write_all(pieces);
+  EXPECT_LT(cluster.clock.now() - start, milliseconds(2'500));
+  expect_stored(cluster, pieces, extents);
+  EXPECT_EQ(pg_of_pack(extents.front()->pack), groups[1].id);
+}
+
 TEST(PackWriterTest, TheLoserOfARewriteMayStillBeUnderWayAtTheEnd) {
   DataPathCluster cluster(make_cluster_map(12, {kCode}, 12));
   cluster.storage.faults(DriveId(0)).hang_writes = true;
