@@ -13,6 +13,8 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr Duration kAttemptDeadline = std::chrono::seconds(10);
+// A client that has nothing to do asks for a newer map so often, which also renews its lease.
+constexpr Duration kMapInterval = std::chrono::seconds(2);
 constexpr Duration kFirstBackoff = milliseconds(5);
 constexpr Duration kMaxBackoff = milliseconds(500);
 
@@ -235,8 +237,9 @@ Task<void> Client::follow_map() {
 
 Task<void> Client::keep_alive() {
   while (!closing_) {
-    timer_ = options_.executor.schedule_at(options_.executor.now() + lease_ / 3,
-                                           [this] { wake_.notify_all(); });
+    timer_ =
+        options_.executor.schedule_at(options_.executor.now() + std::min(lease_ / 3, kMapInterval),
+                                      [this] { wake_.notify_all(); });
     co_await wake_.wait();
     if (closing_) break;
     const Status refreshed = co_await refresh_cluster_map();

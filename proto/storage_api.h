@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,9 +61,15 @@ struct ReadFragmentRequest {
   bool background = false;
 };
 
+// What list_fragments() says of each.
+enum class FragmentDetail : std::uint8_t {
+  kIndexed,  // that the drive's index has it, and its bytes: nothing is read
+  kShape,    // also its row's shape, which is read from the drive
+};
+
 struct FragmentInfo {
   FragmentKey key;
-  RowShape shape;
+  std::optional<RowShape> shape;   // with kShape
   std::uint32_t stored_bytes = 0;  // of this column
 };
 
@@ -171,11 +178,12 @@ class StorageApi {
   virtual Task<Result<std::vector<PackInfo>>> list_packs(DriveId drive, PackId after,
                                                          std::uint32_t limit,
                                                          MonotonicTime deadline) = 0;
-  // Fragments of a pack with row >= `first_row`, ascending, at most `limit`. One whose record does
-  // not verify is left out; damaged_fragments() has it.
+  // Fragments of a pack with row >= `first_row`, ascending, at most `limit`. With kShape, one whose
+  // record does not verify is left out; damaged_fragments() has it.
   virtual Task<Result<std::vector<FragmentInfo>>> list_fragments(DriveId drive, PackId pack,
                                                                  std::uint32_t first_row,
                                                                  std::uint32_t limit,
+                                                                 FragmentDetail detail,
                                                                  MonotonicTime deadline) = 0;
 
   // Fragments that this drive knows it cannot serve, with a key above `after`, ascending, at most

@@ -49,6 +49,11 @@ inline constexpr std::size_t kCrcCacheFragments = 16 * 1024;
 // A verified read whose CRCs are not in memory brings the batch's summary along when at most so
 // many pages lie between.
 inline constexpr std::uint32_t kReadOverPages = 8;
+// Background reads of one drive: how many are under way at once; those that wait are read in one
+// piece when no more than the gap lies between them, up to so many bytes.
+inline constexpr std::size_t kMergedReadsAtOnce = 4;
+inline constexpr std::uint64_t kReadMergeGapBytes = 32 << 10;
+inline constexpr std::uint64_t kMaxMergedReadBytes = 512 << 10;
 // Fragments that a drive lists as damaged; what is beyond it is counted.
 inline constexpr std::size_t kMaxDamagedFragments = 16 * 1024;
 // What is read at once where a segment is searched for batches, in pages.
@@ -74,6 +79,8 @@ inline constexpr double kBackgroundUnitBytes = 64 << 10;
 inline constexpr double kBackgroundBurst = 16;
 // What one listed fragment counts.
 inline constexpr std::uint64_t kListedBytes = 256;
+// Summaries that one listing reads side by side.
+inline constexpr std::uint64_t kListReadsAtOnce = 8;
 inline constexpr std::chrono::milliseconds kForegroundQuiet{100};
 inline constexpr std::chrono::milliseconds kBackgroundLook{2};
 // Segments opened side by side at the start.

@@ -227,10 +227,15 @@ Task<Status> StorageServer::delete_rows(DriveId id, PackId pack, std::vector<std
 Task<Result<std::vector<FragmentInfo>>> StorageServer::list_fragments(DriveId id, PackId pack,
                                                                       std::uint32_t first_row,
                                                                       std::uint32_t limit,
+                                                                      FragmentDetail detail,
                                                                       MonotonicTime deadline) {
   // Only audits and the like ask for lists.
-  CO_RETURN_IF_ERROR(co_await pace_.admit(std::uint64_t{limit} * kListedBytes, deadline));
-  auto call = [=](Drive& drive) { return drive.list_fragments(pack, first_row, limit); };
+  const std::uint64_t read = detail == FragmentDetail::kShape ? limit * kListedBytes : 0;
+  CO_RETURN_IF_ERROR(co_await pace_.admit(read, deadline));
+  auto call = [=](Drive& drive) {
+    return detail == FragmentDetail::kShape ? drive.list_fragments(pack, first_row, limit)
+                                            : drive.list_indexed(pack, first_row, limit);
+  };
   co_return co_await on_drive(id, deadline, call);
 }
 

@@ -38,9 +38,9 @@ struct RebuildLimits {
   // Bytes of columns that are read and written side by side. What a fragment costs of it at least
   // bounds their number: each waits for a flush of its drive, so there must be many of small ones.
   std::uint64_t bytes_in_flight = 64 << 20;
-  std::uint64_t min_fragment_cost = 256 << 10;
+  std::uint64_t min_fragment_cost = 64 << 10;
   // Columns moved side by side.
-  std::size_t moves_at_once = 8;
+  std::size_t moves_at_once = 16;
   // How often the cluster map and the drives are looked at.
   Duration interval = std::chrono::seconds(2);
   // What waits for writers to give their packs back is looked at again after this, then after twice

@@ -33,20 +33,34 @@ void learn_shape(const RowShape& shape, const PlacementGroup& group, AuditedRow*
     if (shape.height(c) > 0) row->wanted |= std::uint32_t{1} << c;
 }
 
-// What one drive has of the column, into `present` or `at_target` of the rows. False: no answer.
+bool knows_all_shapes(const PackAudit& audit) {
+  const auto known = [](const AuditedRow& row) { return row.shape_known; };
+  return std::all_of(audit.rows.begin(), audit.rows.end(), known) &&
+         std::all_of(audit.damaged_rows.begin(), audit.damaged_rows.end(), known);
+}
+
+// Asking one drive for what it has of one column.
+struct ColumnList {
+  DriveId drive;
+  std::uint8_t column = 0;
+  FragmentDetail detail = FragmentDetail::kShape;
+  std::uint32_t AuditedRow::*mask = nullptr;  // gets what is there
+};
+
+// False: no answer.
 Task<bool> list_column(const SurveySource* source, const DamageMap* damage, PackAudit* audit,
-                       DriveId id, std::uint8_t column, std::uint32_t AuditedRow::*mask) {
-  const DriveInfo* info = source->map->drive(id);
-  if (info == nullptr || is_absent(*info) || damage->unknown(id)) co_return false;
+                       ColumnList list) {
+  const DriveInfo* info = source->map->drive(list.drive);
+  if (info == nullptr || is_absent(*info) || damage->unknown(list.drive)) co_return false;
   StorageApi* const storage = source->storage_of(*info);
   if (storage == nullptr) co_return false;
   std::uint32_t next = 0;
   while (true) {
-    const auto page =
-        co_await storage->list_fragments(id, audit->pack, next, kPage, deadline_from_now());
+    const auto page = co_await storage->list_fragments(list.drive, audit->pack, next, kPage,
+                                                       list.detail, deadline_from_now());
     if (!page.ok()) co_return false;
     for (const FragmentInfo& fragment : *page) {
-      ++audit->listed;
+      if (fragment.shape) ++audit->records_read;
       AuditedRow* row = find_row(&audit->rows, fragment.key.row);
       if (row == nullptr) {
         audit->unreferenced_rows.insert(fragment.key.row);
@@ -54,10 +68,12 @@ Task<bool> list_column(const SurveySource* source, const DamageMap* damage, Pack
         row = find_row(&audit->damaged_rows, fragment.key.row);
         if (row == nullptr) continue;
       }
-      learn_shape(fragment.shape, audit->group, row);
-      const bool counts = fragment.key.column == column && !damage->contains(id, fragment.key) &&
-                          fragment.stored_bytes == fragment.shape.height(column);
-      if (counts) row->*mask |= std::uint32_t{1} << column;
+      if (fragment.shape) learn_shape(*fragment.shape, audit->group, row);
+      const RowShape& shape = fragment.shape ? *fragment.shape : row->shape;
+      const bool counts = fragment.key.column == list.column &&
+                          !damage->contains(list.drive, fragment.key) &&
+                          fragment.stored_bytes == shape.height(list.column);
+      if (counts) row->*list.mask |= std::uint32_t{1} << list.column;
     }
     // Whole rows only: a page may end inside one, whose rest comes again with the next.
     if (page->size() < kPage) co_return true;
@@ -67,10 +83,10 @@ Task<bool> list_column(const SurveySource* source, const DamageMap* damage, Pack
 }
 
 Task<void> list_present(const SurveySource* source, const DamageMap* damage, PackAudit* audit,
-                        std::uint8_t column) {
+                        std::uint8_t column, FragmentDetail detail) {
   const DriveId id = audit->group.drives[column];
-  const bool answered =
-      co_await list_column(source, damage, audit, id, column, &AuditedRow::present);
+  const ColumnList list{id, column, detail, &AuditedRow::present};
+  const bool answered = co_await list_column(source, damage, audit, list);
   if (answered) co_return;
   audit->silent |= std::uint32_t{1} << column;
   const DriveInfo* drive = source->map->drive(id);
@@ -78,9 +94,9 @@ Task<void> list_present(const SurveySource* source, const DamageMap* damage, Pac
 }
 
 Task<void> list_target(const SurveySource* source, const DamageMap* damage, PackAudit* audit,
-                       const ColumnMove* move) {
-  const bool answered =
-      co_await list_column(source, damage, audit, move->to, move->column, &AuditedRow::at_target);
+                       const ColumnMove* move, FragmentDetail detail) {
+  const ColumnList list{move->to, move->column, detail, &AuditedRow::at_target};
+  const bool answered = co_await list_column(source, damage, audit, list);
   if (!answered) audit->silent_targets |= std::uint32_t{1} << move->column;
 }
 
@@ -171,12 +187,12 @@ void presume_present(const SurveySource& source, const DamageMap& damage, std::u
   }
 }
 
-// A parity column whose drive is in service, other than `moving`.
+// A parity column whose drive is in service.
 std::optional<std::uint8_t> parity_to_ask(const SurveySource& source, const DamageMap& damage,
-                                          const PlacementGroup& group, std::uint8_t moving) {
+                                          const PlacementGroup& group) {
   for (int c = group.code.k; c < group.code.width(); ++c) {
     const DriveInfo* drive = source.map->drive(group.drives[static_cast<std::size_t>(c)]);
-    if (c != moving && drive != nullptr && !is_absent(*drive) && !damage.unknown(drive->id))
+    if (drive != nullptr && !is_absent(*drive) && !damage.unknown(drive->id))
       return static_cast<std::uint8_t>(c);
   }
   return std::nullopt;
@@ -185,7 +201,7 @@ std::optional<std::uint8_t> parity_to_ask(const SurveySource& source, const Dama
 }  // namespace
 
 Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* damage,
-                                   const proto::PackRecord* record) {
+                                   const proto::PackRecord* record, FragmentDetail detail) {
   auto begun = begin_audit(*source, *record);
   if (!begun.ok()) co_return begun.status();
   PackAudit audit = std::move(*begun);
@@ -197,12 +213,21 @@ Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* 
       audit.damaged_rows.push_back(row);
     }
   }
-  // All drives side by side.
+  std::optional<std::uint8_t> parity;
+  if (detail == FragmentDetail::kIndexed) {
+    parity = parity_to_ask(*source, *damage, audit.group);
+    if (parity) co_await list_present(source, damage, &audit, *parity, FragmentDetail::kShape);
+    if (!parity || !knows_all_shapes(audit)) {
+      auto full = co_await audit_pack(source, damage, record, FragmentDetail::kShape);
+      co_return full;
+    }
+  }
+  // The others side by side.
   TaskScope lists;
   for (std::uint8_t c = 0; c < audit.group.drives.size(); ++c)
-    lists.spawn(list_present(source, damage, &audit, c));
+    if (c != parity) lists.spawn(list_present(source, damage, &audit, c, detail));
   for (const ColumnMove& move : audit.group.moves)
-    lists.spawn(list_target(source, damage, &audit, &move));
+    lists.spawn(list_target(source, damage, &audit, &move, detail));
   co_await lists.join();
   co_return audit;
 }
@@ -212,22 +237,25 @@ Task<Result<PackAudit>> audit_move(const SurveySource* source, const DamageMap* 
   auto begun = begin_audit(*source, *record);
   if (!begun.ok()) co_return begun.status();
   PackAudit audit = std::move(*begun);
-  const auto parity = parity_to_ask(*source, *damage, audit.group, move.column);
-  bool known = parity.has_value();
-  if (known) {
-    TaskScope lists;
-    lists.spawn(list_present(source, damage, &audit, *parity));
-    lists.spawn(list_target(source, damage, &audit, &move));
-    co_await lists.join();
-    known = std::all_of(audit.rows.begin(), audit.rows.end(),
-                        [](const AuditedRow& row) { return row.shape_known; });
-  }
-  if (!known) {
-    auto full = co_await audit_pack(source, damage, record);
+  const auto parity = parity_to_ask(*source, *damage, audit.group);
+  if (parity) co_await list_present(source, damage, &audit, *parity, FragmentDetail::kShape);
+  if (!parity || !knows_all_shapes(audit)) {
+    auto full = co_await audit_pack(source, damage, record, FragmentDetail::kShape);
     co_return full;
   }
+  co_await list_target(source, damage, &audit, &move, FragmentDetail::kIndexed);
   presume_present(*source, *damage, std::uint32_t{1} << *parity, &audit);
   co_return audit;
+}
+
+Task<bool> has_arrived(const SurveySource* source, const DamageMap* damage, PackAudit* audit,
+                       ColumnMove move) {
+  const std::uint32_t bit = std::uint32_t{1} << move.column;
+  for (AuditedRow& row : audit->rows) row.at_target &= ~bit;
+  co_await list_target(source, damage, audit, &move, FragmentDetail::kIndexed);
+  co_return std::all_of(audit->rows.begin(), audit->rows.end(), [bit](const AuditedRow& row) {
+    return (row.wanted & ~row.at_target & bit) == 0;
+  });
 }
 
 Task<Result<proto::PackRecord>> fetch_pack(const SurveySource* source, PackId pack) {

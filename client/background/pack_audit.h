@@ -73,7 +73,7 @@ struct PackAudit {
   std::uint32_t silent = 0;      // bit c: the column's drive did not answer, or is not to be asked
   std::uint32_t absent = 0;      // bit c: of these, drives that are down or out by the map
   std::uint32_t silent_targets = 0;  // bit c: nor the one it moves to
-  std::uint64_t listed = 0;          // fragments, of all rows
+  std::uint64_t records_read = 0;    // of fragments, for their rows' shapes
   // Rows that nothing refers to, and what they take on all drives.
   std::set<std::uint32_t> unreferenced_rows;
   std::uint64_t unreferenced_bytes = 0;
@@ -82,15 +82,20 @@ struct PackAudit {
   // Fragments of `row` that no drive has where they belong, of drives that answered.
   std::uint32_t missing(const AuditedRow& row) const { return row.wanted & ~row.present & ~silent; }
 };
-// `record` comes with its rows. Errors: kNotFound when the map does not know the pack's group.
+// `record` comes with its rows. With kIndexed one parity drive, which has a fragment of every row,
+// reads the shapes and the others answer by their indexes; when it leaves a row unknown, and with
+// kShape, all drives read. Errors: kNotFound when the map does not know the pack's group.
 Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* damage,
-                                   const proto::PackRecord* record);
+                                   const proto::PackRecord* record, FragmentDetail detail);
 
-// Of one moving column only: what is where it moves to, and the shapes, which one parity column
-// knows of all rows. Drives that are not asked for that are thought to have all that they should;
-// all are asked when it leaves a row unknown. Errors: as audit_pack().
+// Of one moving column only: the shapes from one parity drive, and what is where the column moves
+// to, by the index. Drives that are not asked are thought to have all that they should; all are
+// asked, and read, when a row is left unknown. Errors: as audit_pack().
 Task<Result<PackAudit>> audit_move(const SurveySource* source, const DamageMap* damage,
                                    const proto::PackRecord* record, ColumnMove move);
+// Asks where the column moves to again: whether all that the audit wants there has arrived.
+Task<bool> has_arrived(const SurveySource* source, const DamageMap* damage, PackAudit* audit,
+                       ColumnMove move);
 
 // The pack with its rows. Errors: metad's; kNotFound when there is no such pack any more.
 Task<Result<proto::PackRecord>> fetch_pack(const SurveySource* source, PackId pack);

@@ -35,14 +35,13 @@ void Rebuilder::Outcome::add(const Outcome& other) {
   restored += other.restored;
   lost_rows += other.lost_rows;
   complete = complete && other.complete;
-  open_packs = open_packs || other.open_packs;
+  open_packs.insert(other.open_packs.begin(), other.open_packs.end());
   last_pack = std::max(last_pack, other.last_pack);
 }
 
 Rebuilder::Rebuilder(RebuilderOptions options)
     : options_(options),
       restorer_(options.router, options.executor),
-      restores_(options.limits.bytes_in_flight),
       closing_wait_(options.limits.first_closing_wait / 2) {
   report_.set_task("repair");
   report_.set_state("starting");
@@ -115,6 +114,8 @@ Task<Duration> Rebuilder::pass(WorkControl* control) {
       options_.executor.now() - counted_at_ > options_.limits.retry_interval)
     status = co_await count_exposed(&work);
   const std::vector<Move> all = moves(*work.map);
+  if (work.map->epoch != progress_epoch_ || work.openings != progress_openings_) progress_.clear();
+  progress_openings_ = work.openings;
   const std::uint64_t finished_before = finished_moves_;
   for (auto wave = all.begin(); wave != all.end();) {
     const auto end = std::find_if(
@@ -125,6 +126,7 @@ Task<Duration> Rebuilder::pass(WorkControl* control) {
     if (control->stopping()) co_return options_.limits.interval;
     wave = end;
   }
+  progress_epoch_ = work.map->epoch + (finished_moves_ - finished_before);
   if (!all.empty()) report_.set_passes(report_.passes() + 1);
   if (all.empty() && audit_due(work)) {
     report_.set_state("auditing");
@@ -205,11 +207,18 @@ Task<void> Rebuilder::run_one(Work* work, Move move, AsyncSemaphore* slots, Stat
 
 // Errors: what keeps it from ending.
 Task<Status> Rebuilder::run_move(Work* work, Move move) {
-  // The last round finds nothing missing: that is what ends the move.
+  const MoveKey key{move.group, move.move.column, move.move.to};
+  Progress before;
+  if (const auto known = progress_.find(key); known != progress_.end()) {
+    before = std::move(known->second);
+    progress_.erase(known);
+  }
+  // A round that leaves nothing missing, as the drive says where the column moves to, ends the
+  // move.
   for (int round = 0; round < options_.limits.rounds; ++round) {
     // Anew: the last round may have ended some.
     const DamageMap damage = co_await collect_damage(&work->source);
-    const auto outcome = co_await move_packs(work, &damage, move);
+    const auto outcome = co_await move_packs(work, &damage, move, &before);
     if (!outcome.ok()) co_return outcome.status();
     if (work->control->stopping()) co_return OkStatus();
     if (!outcome->complete)
@@ -218,8 +227,9 @@ Task<Status> Rebuilder::run_move(Work* work, Move move) {
     if (outcome->missing == 0) {
       // Rows may have come into an open pack behind the audit: once it is closed it is audited
       // again.
-      if (outcome->open_packs) {
+      if (!outcome->open_packs.empty()) {
         waits_for_writers_ = true;
+        progress_[key] = {outcome->last_pack, outcome->open_packs};
         co_return OkStatus();
       }
       const Status finished = co_await finish(move, outcome->last_pack);
@@ -237,7 +247,7 @@ Task<Status> Rebuilder::run_move(Work* work, Move move) {
 }
 
 Task<Result<Rebuilder::Outcome>> Rebuilder::move_packs(Work* work, const DamageMap* damage,
-                                                       Move move) {
+                                                       Move move, const Progress* before) {
   Outcome all;
   PackId after(make_pack_id(move.group, 0).value() - 1);
   while (!work->control->stopping()) {
@@ -249,8 +259,11 @@ Task<Result<Rebuilder::Outcome>> Rebuilder::move_packs(Work* work, const DamageM
       if (pg_of_pack(after) != move.group || work->control->stopping()) co_return all;
       all.last_pack = after;
       // Asked before its rows are: what was closed then has no more to come.
-      all.open_packs = all.open_packs || pack.state() != proto::PACK_CLOSED;
-      if (pack.live_bytes() == 0 && pack.state() == proto::PACK_CLOSED) continue;
+      const bool open = pack.state() != proto::PACK_CLOSED;
+      if (open) all.open_packs.insert(after);
+      // One that is still open is looked at when it is closed.
+      if (before->done(after) || (open && before->open.contains(after))) continue;
+      if (pack.live_bytes() == 0 && !open) continue;
       const auto record = co_await fetch_pack(&work->source, after);
       if (!record.ok()) continue;
       auto audit = co_await audit_move(&work->source, damage, &*record, move.move);
@@ -259,7 +272,11 @@ Task<Result<Rebuilder::Outcome>> Rebuilder::move_packs(Work* work, const DamageM
       Outcome found;
       std::vector<RestoreJob> jobs;
       find_jobs(*audit, &move, &jobs, &found);
-      found.add(co_await restore_all(work, std::move(jobs)));
+      found.add(co_await restore_all(work->control, std::move(jobs)));
+      if (found.restored > 0 && found.restored == found.missing) {
+        const bool arrived = co_await has_arrived(&work->source, damage, &*audit, move.move);
+        if (arrived) found.missing = found.restored = 0;
+      }
       all.add(found);
     }
   }
@@ -338,17 +355,32 @@ Task<void> Rebuilder::forget_dead_rows(const Work* work, PackAudit* audit) {
   });
 }
 
-Task<Rebuilder::Outcome> Rebuilder::restore_all(Work* work, std::vector<RestoreJob> jobs) {
-  Outcome outcome;
-  TaskScope scope;
+Task<Rebuilder::Outcome> Rebuilder::restore_all(WorkControl* control,
+                                                std::vector<RestoreJob> jobs) {
+  Batch batch;
+  batch.control = control;
+  batch.left = jobs.size();
   for (RestoreJob& job : jobs) {
-    const bool goes_on = co_await work->control->take(job.shape.height(job.key.column));
-    if (!goes_on) break;
-    co_await restores_.acquire(cost(job));
-    scope.spawn(restore_one(std::move(job), &outcome));
+    const std::uint32_t row = job.key.row;
+    waiting_.emplace(row, Restore{std::move(job), &batch});
   }
-  co_await scope.join();
-  co_return outcome;
+  start_restores();
+  while (batch.left > 0) co_await batch.done.wait();
+  co_await batch.scope.join();
+  co_return batch.outcome;
+}
+
+void Rebuilder::start_restores() {
+  if (std::exchange(starting_, true)) return;  // one that ends at once: the loop goes on below
+  while (!waiting_.empty()) {
+    const std::uint64_t more = cost(waiting_.begin()->second.job);
+    if (bytes_under_way_ > 0 && bytes_under_way_ + more > options_.limits.bytes_in_flight) break;
+    bytes_under_way_ += more;
+    Restore next = std::move(waiting_.extract(waiting_.begin()).mapped());
+    TaskScope& scope = next.batch->scope;
+    scope.spawn(restore_one(std::move(next)));
+  }
+  starting_ = false;
 }
 
 // The columns that it is decoded from, and its own.
@@ -357,10 +389,21 @@ std::uint64_t Rebuilder::cost(const RestoreJob& job) const {
   return std::max(columns * job.shape.height(job.key.column), options_.limits.min_fragment_cost);
 }
 
-Task<void> Rebuilder::restore_one(RestoreJob job, Outcome* outcome) {
-  const std::uint64_t taken = cost(job);
-  const auto restored = co_await restorer_.restore(std::move(job));
-  restores_.release(taken);
+Task<void> Rebuilder::restore_one(Restore restore) {
+  Batch& batch = *restore.batch;
+  const std::uint64_t taken = cost(restore.job);
+  const bool goes_on =
+      co_await batch.control->take(restore.job.shape.height(restore.job.key.column));
+  if (goes_on) {
+    const auto restored = co_await restorer_.restore(std::move(restore.job));
+    note_restored(restored, &batch.outcome);
+  }
+  bytes_under_way_ -= taken;
+  if (--batch.left == 0) batch.done.notify_all();
+  start_restores();
+}
+
+void Rebuilder::note_restored(const Result<std::uint64_t>& restored, Outcome* outcome) {
   proto::RepairReport* repair = report_.mutable_repair();
   if (restored.ok() || is_gone(restored.status())) {
     ++outcome->restored;
@@ -443,17 +486,18 @@ Task<Result<Rebuilder::Outcome>> Rebuilder::heal_pack(Work* work, PackId pack) {
   Outcome outcome;
   const auto record = co_await fetch_pack(&work->source, pack);
   if (!record.ok()) co_return outcome;
-  auto audit = co_await audit_pack(&work->source, &work->damage, &*record);
+  auto audit =
+      co_await audit_pack(&work->source, &work->damage, &*record, FragmentDetail::kIndexed);
   if (!audit.ok()) {
     if (audit.status().code() == StatusCode::kNotFound) co_return outcome;
     co_return audit.status();
   }
-  const bool goes_on = co_await work->control->take(audit->listed * kAuditedFragmentBytes);
+  const bool goes_on = co_await work->control->take(audit->records_read * kAuditedFragmentBytes);
   if (!goes_on) co_return outcome;
   co_await forget_dead_rows(work, &*audit);
   std::vector<RestoreJob> jobs;
   find_jobs(*audit, nullptr, &jobs, &outcome);
-  outcome.add(co_await restore_all(work, std::move(jobs)));
+  outcome.add(co_await restore_all(work->control, std::move(jobs)));
   co_return outcome;
 }
 

@@ -1,13 +1,16 @@
 // Rebuilder: sees to it that every row that the metadata refers to is whole. It carries out the
 // moves of the cluster map (copies what a draining drive holds, restores what a lost one held), the
 // groups that have lost most first; it audits all packs against the drives and restores what is
-// missing or damaged. A move is finished only when an audit has found every fragment in its new
-// place; stopping at any point loses nothing, and what is there already is not done again. Belongs
-// to one executor.
+// missing or damaged. A move is finished only when the drive that it goes to lists every fragment;
+// stopping at any point loses nothing, and what is there already is not done again. Belongs to one
+// executor.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "client/background/fragment_restorer.h"
@@ -50,9 +53,31 @@ class Rebuilder final : public BackgroundTask {
     std::uint64_t restored = 0;  // of them
     std::uint64_t lost_rows = 0;
     bool complete = true;     // every drive that matters answered
-    bool open_packs = false;  // somebody may still add rows to what was looked at
+    std::set<PackId> open_packs;  // somebody may still add rows to them
     PackId last_pack;         // the highest that was looked at
     void add(const Outcome& other);
+  };
+
+  // What a move that cannot end yet has done: all closed packs up to `last_pack`. Others may come
+  // to the open ones, and new packs.
+  struct Progress {
+    PackId last_pack;
+    std::set<PackId> open;
+    bool done(PackId pack) const { return pack <= last_pack && !open.contains(pack); }
+  };
+  using MoveKey = std::tuple<PgId, std::uint8_t, DriveId>;
+
+  // Jobs that are waited for together.
+  struct Batch {
+    WorkControl* control = nullptr;
+    Outcome outcome;
+    std::size_t left = 0;
+    Signal done;
+    TaskScope scope;
+  };
+  struct Restore {
+    RestoreJob job;
+    Batch* batch;
   };
 
   Task<Work> begin(WorkControl* control);
@@ -60,7 +85,8 @@ class Rebuilder final : public BackgroundTask {
   Task<Status> run_wave(Work* work, std::vector<Move> moving);
   Task<void> run_one(Work* work, Move move, AsyncSemaphore* slots, Status* first);
   Task<Status> run_move(Work* work, Move move);
-  Task<Result<Outcome>> move_packs(Work* work, const DamageMap* damage, Move move);
+  Task<Result<Outcome>> move_packs(Work* work, const DamageMap* damage, Move move,
+                                   const Progress* before);
   Task<Status> finish(Move move, PackId last_pack);
   Task<Status> audit_all(Work* work);
   bool audit_due(const Work& work) const;
@@ -70,20 +96,30 @@ class Rebuilder final : public BackgroundTask {
   static void add_jobs(const PackAudit& audit, const AuditedRow& row, std::uint32_t columns,
                        const Move* move, std::vector<RestoreJob>* jobs);
   Task<void> forget_dead_rows(const Work* work, PackAudit* audit);
-  Task<Outcome> restore_all(Work* work, std::vector<RestoreJob> jobs);
+  Task<Outcome> restore_all(WorkControl* control, std::vector<RestoreJob> jobs);
+  void start_restores();
   std::uint64_t cost(const RestoreJob& job) const;
-  Task<void> restore_one(RestoreJob job, Outcome* outcome);
+  Task<void> restore_one(Restore restore);
+  void note_restored(const Result<std::uint64_t>& restored, Outcome* outcome);
   Task<Status> count_exposed(const Work* work);
   void note_error(const Status& status);
   void note_rate();
 
   RebuilderOptions options_;
   FragmentRestorer restorer_;
-  AsyncSemaphore restores_;  // bytes, of all moves together
+  // Of all moves together, by row: packs that were filled side by side lie in the drives' logs as
+  // they were filled, so that what is under way lies close together there.
+  std::multimap<std::uint32_t, Restore> waiting_;
+  std::uint64_t bytes_under_way_ = 0;
+  bool starting_ = false;
   // A move cannot end yet, only because packs of its group are open; how long that was waited for
   // last.
   bool waits_for_writers_ = false;
   Duration closing_wait_;
+  // As long as the map changes by finished moves only, and no drive is opened again.
+  std::map<MoveKey, Progress> progress_;
+  std::uint64_t progress_epoch_ = 0;
+  DriveOpenings progress_openings_;
   proto::TaskReport report_;
   std::uint64_t finished_moves_ = 0;
   std::uint64_t audited_epoch_ = 0;  // of the map

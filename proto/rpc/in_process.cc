@@ -46,9 +46,11 @@ Task<Result<std::vector<PackInfo>>> InProcessStorage::list_packs(DriveId drive, 
 Task<Result<std::vector<FragmentInfo>>> InProcessStorage::list_fragments(DriveId drive, PackId pack,
                                                                          std::uint32_t first_row,
                                                                          std::uint32_t limit,
+                                                                         FragmentDetail detail,
                                                                          MonotonicTime deadline) {
-  co_return co_await run_on(
-      executor_, [&] { return target_.list_fragments(drive, pack, first_row, limit, deadline); });
+  co_return co_await run_on(executor_, [&] {
+    return target_.list_fragments(drive, pack, first_row, limit, detail, deadline);
+  });
 }
 Task<Result<std::vector<DamagedFragment>>> InProcessStorage::damaged_fragments(
     DriveId drive, FragmentKey after, std::uint32_t limit, MonotonicTime deadline) {

@@ -125,12 +125,14 @@ Task<Result<std::vector<PackInfo>>> RemoteStorage::list_packs(DriveId drive, Pac
 Task<Result<std::vector<FragmentInfo>>> RemoteStorage::list_fragments(DriveId drive, PackId pack,
                                                                       std::uint32_t first_row,
                                                                       std::uint32_t limit,
+                                                                      FragmentDetail detail,
                                                                       MonotonicTime deadline) {
   proto::StorageRequest message;
   message.set_drive(drive.value());
   message.mutable_list_fragments()->set_pack(pack.value());
   message.mutable_list_fragments()->set_first_row(first_row);
   message.mutable_list_fragments()->set_limit(limit);
+  message.mutable_list_fragments()->set_without_shapes(detail == FragmentDetail::kIndexed);
   auto answer = co_await ask(std::move(message), {}, deadline);
   if (!answer.ok()) co_return answer.status();
   co_return wire::fragments_from_proto(pack, answer->reply);

@@ -30,7 +30,7 @@ class RemoteStorage final : public StorageApi {
                                                  MonotonicTime deadline) override;
   Task<Result<std::vector<FragmentInfo>>> list_fragments(DriveId drive, PackId pack,
                                                          std::uint32_t first_row,
-                                                         std::uint32_t limit,
+                                                         std::uint32_t limit, FragmentDetail detail,
                                                          MonotonicTime deadline) override;
   Task<Result<std::vector<DamagedFragment>>> damaged_fragments(DriveId drive, FragmentKey after,
                                                                std::uint32_t limit,

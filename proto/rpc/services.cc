@@ -91,8 +91,9 @@ Task<Status> run_storage(StorageApi* api, const StorageRequest* request, BufferL
     }
     case StorageRequest::kListFragments: {
       const proto::ListFragments& list = request->list_fragments();
-      const auto fragments = co_await api->list_fragments(drive, PackId(list.pack()),
-                                                          list.first_row(), list.limit(), deadline);
+      const auto detail = list.without_shapes() ? FragmentDetail::kIndexed : FragmentDetail::kShape;
+      const auto fragments = co_await api->list_fragments(
+          drive, PackId(list.pack()), list.first_row(), list.limit(), detail, deadline);
       if (fragments.ok()) wire::fragments_to_proto(*fragments, reply);
       co_return fragments.status();
     }

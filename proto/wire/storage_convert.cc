@@ -174,7 +174,9 @@ Result<std::vector<FragmentInfo>> fragments_from_proto(PackId pack,
     FragmentInfo info;
     ASSIGN_OR_RETURN(const std::uint8_t column, column_from_wire(one.column()));
     info.key = {pack, one.row(), column};
-    ASSIGN_OR_RETURN(info.shape, row_shape_from_proto(one.shape()));
+    if (one.has_shape()) {
+      ASSIGN_OR_RETURN(info.shape, row_shape_from_proto(one.shape()));
+    }
     info.stored_bytes = one.stored_bytes();
     fragments.push_back(info);
   }
@@ -186,7 +188,7 @@ void fragments_to_proto(const std::vector<FragmentInfo>& from, proto::StorageRep
     proto::FragmentInfoProto* out = to->add_fragments();
     out->set_row(info.key.row);
     out->set_column(info.key.column);
-    row_shape_to_proto(info.shape, out->mutable_shape());
+    if (info.shape) row_shape_to_proto(*info.shape, out->mutable_shape());
     out->set_stored_bytes(info.stored_bytes);
   }
 }

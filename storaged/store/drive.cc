@@ -167,7 +167,9 @@ Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
   pending.record.page_crcs = std::move(request.page_crcs);
   pending.record.directory = std::move(request.directory);
   pending.payload = std::move(request.payload);
-  const HeadIndex head = size >= kLargeFragmentBytes ? kLargeHead : kSmallHead;
+  // A rebuild's writes share their flushes among many, so its segments need not be written twice.
+  const bool large = size >= kLargeFragmentBytes || request.repair;
+  const HeadIndex head = large ? kLargeHead : kSmallHead;
   if (written.ok()) written = co_await append(&pending, head);
   queued_bytes_.release(size);
   if (written.ok()) {
@@ -271,14 +273,21 @@ bool Drive::summary_is_near(const FragmentKey& key, const Location& location,
          !crc_cache_.contains(key);
 }
 
+Task<Result<Buffer>> Drive::read_segment(const Segment& segment, std::uint64_t begin,
+                                         std::uint64_t length, bool background) {
+  return background ? background_reads_.read(segment, begin, length)
+                    : segment.device->read(begin, length);
+}
+
 // Bytes `first` to `last` of the fragment, whole pages; the CRCs of the summary that came with them
 // are in memory then. A summary that does not verify is left to who asks for the CRCs.
 Task<Result<Buffer>> Drive::read_with_summary(FragmentKey key, Location location,
-                                              std::uint64_t first, std::uint64_t last) {
+                                              std::uint64_t first, std::uint64_t last,
+                                              bool background) {
   const Segment& segment = *segments_.at(location.segment);  // held by the caller
   const std::uint64_t begin = std::uint64_t{location.batch_page} * kPageSize;
   const std::uint64_t payload = std::uint64_t{location.payload_page} * kPageSize - begin;
-  auto bytes = co_await segment.device->read(begin, payload + last);
+  auto bytes = co_await read_segment(segment, begin, payload + last, background);
   if (!bytes.ok()) {  // perhaps a page that is not asked for
     co_return co_await segment.device->read(begin + payload + first, last - first);
   }
@@ -303,16 +312,15 @@ Task<Result<Buffer>> Drive::read_fragment(ReadFragmentRequest request) {
                               std::to_string(request.offset));
   }
   const SegmentUse use(this, location.segment);
-  BlockDevice& device = *use.segment().device;
   const std::uint64_t first = round_down(request.offset, kPageSize);
   const std::uint64_t last = round_up(std::uint64_t{request.offset} + request.length, kPageSize);
   ++reads_under_way_;
   Result<Buffer> bytes = UnavailableError("not read");
   if (request.verify && summary_is_near(request.key, location, first)) {
-    bytes = co_await read_with_summary(request.key, location, first, last);
+    bytes = co_await read_with_summary(request.key, location, first, last, request.background);
   } else {
-    bytes = co_await device.read(std::uint64_t{location.payload_page} * kPageSize + first,
-                                 last - first);
+    const std::uint64_t begin = std::uint64_t{location.payload_page} * kPageSize + first;
+    bytes = co_await read_segment(use.segment(), begin, last - first, request.background);
   }
   --reads_under_way_;
   Status trouble = bytes.ok() ? OkStatus() : bytes.status();
@@ -324,7 +332,7 @@ Task<Result<Buffer>> Drive::read_fragment(ReadFragmentRequest request) {
       if (crc32c(bytes->span().subspan(at - first, n)) != (**crcs)[at / kPageSize]) {
         trouble =
             CorruptionError(describe(request.key) + ": page " + std::to_string(at / kPageSize) +
-                            " on " + device.name() + " does not match its CRC");
+                            " on " + use.segment().device->name() + " does not match its CRC");
       }
     }
   }
@@ -486,48 +494,73 @@ std::vector<PackInfo> Drive::list_packs(PackId after, std::uint32_t limit) const
   return infos;
 }
 
+Task<Result<std::vector<FragmentInfo>>> Drive::list_indexed(PackId pack, std::uint32_t first_row,
+                                                            std::uint32_t limit) {
+  std::vector<FragmentInfo> infos;
+  for (const auto& [key, location] : located(pack, RowColumn{first_row} << 8, limit))
+    infos.push_back({key, {}, location.bytes});
+  co_return infos;
+}
+
 Task<Result<std::vector<FragmentInfo>>> Drive::list_fragments(PackId pack, std::uint32_t first_row,
                                                               std::uint32_t limit) {
   std::vector<FragmentInfo> infos;
-  RowColumn from = static_cast<RowColumn>(first_row) << 8;
+  RowColumn from = RowColumn{first_row} << 8;
   while (infos.size() < limit) {
     auto fragments = located(pack, from, limit - infos.size());
     if (fragments.empty()) break;
     from = row_column(fragments.back().key) + 1;
     // Batch by batch: a batch holds many rows of a busy pack, and its summary is read once.
-    std::sort(fragments.begin(), fragments.end(), [](const Located& a, const Located& b) {
-      return std::tie(a.location.segment, a.location.batch_page) <
-             std::tie(b.location.segment, b.location.batch_page);
-    });
-    Result<std::vector<Record>> batch = NotFoundError("none is loaded");
-    const Location* loaded = nullptr;
-    for (const auto& [key, location] : fragments) {
-      // The cleaner may have moved it, or it may be gone, while others were read.
-      const Location* const there = find(key);
-      if (there == nullptr) continue;
-      if (*there != location) {
-        const Location moved = *there;
-        const auto again = co_await load_record(key, moved);
-        if (again.ok()) infos.push_back({key, again->shape, moved.bytes});
-        if (!again.ok()) note_damage(key, moved, again.status());
-        continue;
-      }
-      if (loaded == nullptr || loaded->segment != location.segment ||
-          loaded->batch_page != location.batch_page) {
-        batch = co_await load_batch(key, location);
-        loaded = &location;
-      }
-      auto record = batch.ok() ? take_record(&*batch, key) : Result<Record>(batch.status());
-      if (record.ok()) {
-        infos.push_back({key, record->shape, location.bytes});
-      } else {
-        note_damage(key, location, record.status());
-      }
+    const auto batch_of = [](const Located& fragment) {
+      return std::pair(fragment.location.segment, fragment.location.batch_page);
+    };
+    std::sort(fragments.begin(), fragments.end(),
+              [&](const Located& a, const Located& b) { return batch_of(a) < batch_of(b); });
+    AsyncSemaphore slots(kListReadsAtOnce);
+    TaskScope reads;
+    for (auto first = fragments.begin(); first != fragments.end();) {
+      const auto last = std::find_if(first, fragments.end(), [&](const Located& fragment) {
+        return batch_of(fragment) != batch_of(*first);
+      });
+      co_await slots.acquire();
+      reads.spawn(list_batch({first, last}, &infos, &slots));
+      first = last;
     }
+    co_await reads.join();
   }
   std::sort(infos.begin(), infos.end(),
             [](const FragmentInfo& a, const FragmentInfo& b) { return a.key < b.key; });
   co_return infos;
+}
+
+// Adds fragments of one batch to the listing.
+Task<void> Drive::list_batch(std::span<const Located> fragments, std::vector<FragmentInfo>* infos,
+                             AsyncSemaphore* slots) {
+  // The cleaner may move them, or they may go, while others are read.
+  const auto stays = std::find_if(fragments.begin(), fragments.end(), [this](const Located& one) {
+    const Location* const there = find(one.key);
+    return there != nullptr && *there == one.location;
+  });
+  const bool loaded = stays != fragments.end();
+  Result<std::vector<Record>> batch = std::vector<Record>();
+  if (loaded) batch = co_await load_batch(stays->key, stays->location);
+  for (const auto& [key, location] : fragments) {
+    const Location* const there = find(key);
+    if (there == nullptr) continue;
+    const Location now = *there;
+    Result<Record> record = NotFoundError("not read");
+    if (!loaded || now != location) {
+      record = co_await load_record(key, now);
+    } else {
+      record = batch.ok() ? take_record(&*batch, key) : Result<Record>(batch.status());
+    }
+    if (record.ok()) {
+      infos->push_back({key, record->shape, now.bytes});
+    } else {
+      note_damage(key, now, record.status());
+    }
+  }
+  slots->release();
 }
 
 DriveStatus Drive::status() const {

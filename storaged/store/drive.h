@@ -15,6 +15,7 @@
 #include <array>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@
 #include "storaged/limits.h"
 #include "storaged/log/superblock.h"
 #include "storaged/store/damage_list.h"
+#include "storaged/store/read_merger.h"
 #include "storaged/store/scrubber.h"
 #include "storaged/store/segment.h"
 
@@ -57,8 +59,11 @@ class Drive {
   Task<Status> evict_pack(PackId pack);
   Task<Status> delete_rows(PackId pack, std::vector<std::uint32_t> rows);
   std::vector<PackInfo> list_packs(PackId after, std::uint32_t limit) const;
+  // With FragmentDetail::kShape, and kIndexed.
   Task<Result<std::vector<FragmentInfo>>> list_fragments(PackId pack, std::uint32_t first_row,
                                                          std::uint32_t limit);
+  Task<Result<std::vector<FragmentInfo>>> list_indexed(PackId pack, std::uint32_t first_row,
+                                                       std::uint32_t limit);
   std::vector<DamagedFragment> damaged_fragments(FragmentKey after, std::uint32_t limit) const;
   Status scrub(ScrubAction action, std::uint64_t bytes_per_second);
   DriveStatus status() const;
@@ -153,6 +158,8 @@ class Drive {
   }
   const Location* find(const FragmentKey& key) const;
   std::vector<Located> located(PackId pack, RowColumn from, std::size_t limit) const;
+  Task<void> list_batch(std::span<const Located> fragments, std::vector<FragmentInfo>* infos,
+                        AsyncSemaphore* slots);
   Status not_here(const FragmentKey& key) const;
   bool is_deleted(const FragmentKey& key) const;
   bool being_written(PackId pack) const;
@@ -168,8 +175,10 @@ class Drive {
                                                               const Location& location,
                                                               std::vector<std::uint32_t> page_crcs);
   bool summary_is_near(const FragmentKey& key, const Location& location, std::uint64_t first) const;
+  Task<Result<Buffer>> read_segment(const Segment& segment, std::uint64_t begin,
+                                    std::uint64_t length, bool background);
   Task<Result<Buffer>> read_with_summary(FragmentKey key, Location location, std::uint64_t first,
-                                         std::uint64_t last);
+                                         std::uint64_t last, bool background);
   void index_fragment(const Record& record, const Location& location);
   void replace_fragment(const Record& record, const Location& location);
   void forget_fragment(const Location& location);
@@ -306,6 +315,7 @@ class Drive {
   DamageList damage_;
   Scrubber scrubber_;
   std::uint32_t reads_under_way_ = 0;
+  ReadMerger background_reads_;
 
   absl::flat_hash_map<FragmentKey, std::shared_ptr<const std::vector<std::uint32_t>>> crc_cache_;
   std::deque<FragmentKey> crc_cache_order_;

@@ -152,7 +152,7 @@ void LedgerCheck::compare_bytes() {
 
 Task<void> LedgerCheck::check_fragment(StorageNode* node, FragmentInfo info) {
   const RowKey row{info.key.pack.value(), info.key.row};
-  stored_[row][info.key.column] = info.shape;
+  stored_[row][info.key.column] = *info.shape;
   // What nothing refers to is not repaired.
   if (is_excused(*node) || (strict_ && !lives(row))) co_return;
   ReadFragmentRequest request;
@@ -161,7 +161,7 @@ Task<void> LedgerCheck::check_fragment(StorageNode* node, FragmentInfo info) {
   request.length = info.stored_bytes;
   const auto read = co_await node->server->read_fragment(request, deadline());
   if (!read.ok()) breach("a fragment on " + node->host.name + ": " + read.status().to_string());
-  if (info.stored_bytes != info.shape.height(info.key.column))
+  if (info.stored_bytes != info.shape->height(info.key.column))
     breach("a fragment on " + node->host.name + " has another length than its shape says");
 }
 
@@ -184,8 +184,8 @@ Task<void> LedgerCheck::list_drive(StorageNode* node) {
   }
   for (const PackInfo& pack : *packs) {
     held_[id.value()].insert(pack.pack.value());
-    const auto fragments =
-        co_await node->server->list_fragments(id, pack.pack, 0, 1'000'000, deadline());
+    const auto fragments = co_await node->server->list_fragments(
+        id, pack.pack, 0, 1'000'000, FragmentDetail::kShape, deadline());
     if (!fragments.ok()) {
       if (!is_excused(*node))
         breach("listing " + node->host.name + ": " + fragments.status().to_string());

@@ -93,9 +93,10 @@ Task<Result<std::vector<PackInfo>>> SimStorageLink::list_packs(DriveId drive, Pa
 Task<Result<std::vector<FragmentInfo>>> SimStorageLink::list_fragments(DriveId drive, PackId pack,
                                                                        std::uint32_t first_row,
                                                                        std::uint32_t limit,
+                                                                       FragmentDetail detail,
                                                                        MonotonicTime deadline) {
   return send<Result<std::vector<FragmentInfo>>>(deadline, [=](StorageApi* storage) {
-    return storage->list_fragments(drive, pack, first_row, limit, deadline);
+    return storage->list_fragments(drive, pack, first_row, limit, detail, deadline);
   });
 }
 Task<Result<std::vector<DriveStatus>>> SimStorageLink::status(MonotonicTime deadline) {

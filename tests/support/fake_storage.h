@@ -67,7 +67,10 @@ class FakeStorage final : public StorageApi {
   std::uint64_t read_bytes() const { return read_bytes_; }
   std::uint64_t write_calls_in_flight() const { return writes_in_flight_; }
   std::uint64_t list_count() const { return list_count_; }  // of fragments
-  void reset_counts() { write_count_ = read_count_ = read_bytes_ = list_count_ = 0; }
+  std::uint64_t shape_list_count() const { return shape_list_count_; }  // of these, with kShape
+  void reset_counts() {
+    write_count_ = read_count_ = read_bytes_ = list_count_ = shape_list_count_ = 0;
+  }
 
   Task<Status> write_fragment(WriteFragmentRequest request, MonotonicTime deadline) override {
     ++writes_in_flight_;
@@ -161,14 +164,17 @@ class FakeStorage final : public StorageApi {
   }
   Task<Result<std::vector<FragmentInfo>>> list_fragments(DriveId drive, PackId pack,
                                                          std::uint32_t first_row,
-                                                         std::uint32_t limit,
+                                                         std::uint32_t limit, FragmentDetail detail,
                                                          MonotonicTime) override {
     ++list_count_;
+    if (detail == FragmentDetail::kShape) ++shape_list_count_;
     if (drives_[drive].faults.silent) co_return DeadlineExceededError("no list came");
     std::vector<FragmentInfo> list;
     for (const auto& [key, fragment] : drives_[drive].fragments) {
       if (key.pack != pack || key.row < first_row || list.size() >= limit) continue;
-      list.push_back({key, fragment.shape, static_cast<std::uint32_t>(fragment.bytes.size())});
+      FragmentInfo info{key, {}, static_cast<std::uint32_t>(fragment.bytes.size())};
+      if (detail == FragmentDetail::kShape) info.shape = fragment.shape;
+      list.push_back(info);
     }
     co_return list;
   }
@@ -309,6 +315,7 @@ class FakeStorage final : public StorageApi {
   std::uint64_t read_count_ = 0;
   std::uint64_t read_bytes_ = 0;
   std::uint64_t list_count_ = 0;
+  std::uint64_t shape_list_count_ = 0;
   std::uint64_t writes_in_flight_ = 0;
 };
 

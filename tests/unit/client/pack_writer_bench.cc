@@ -48,7 +48,8 @@ class InstantStorage final : public StorageApi {
     co_return std::vector<PackInfo>();
   }
   Task<Result<std::vector<FragmentInfo>>> list_fragments(DriveId, PackId, std::uint32_t,
-                                                         std::uint32_t, MonotonicTime) override {
+                                                         std::uint32_t, FragmentDetail,
+                                                         MonotonicTime) override {
     co_return std::vector<FragmentInfo>();
   }
   Task<Result<std::vector<DamagedFragment>>> damaged_fragments(DriveId, FragmentKey, std::uint32_t,

@@ -127,22 +127,42 @@ TEST_F(RebuilderTest, AMoveListsTwoDrivesOfEachPack) {
   cluster.close_packs();
   cluster.storage.wipe(DriveId(3));
   set_state(3, DriveState::kOut);
-  // Once to find what is missing, and once more to find nothing; in some groups the rows have
-  // nothing in the column that moves.
+  // The target once more when something was to be restored; in some groups the rows have nothing in
+  // the column that moves. Only the parity drive reads records.
   std::size_t hurt = 0;
-  std::size_t lists = 0;
+  std::size_t packs = 0;
   for (const proto::PackRecord& pack : cluster.packs()) {
     const PackId id(pack.pack());
     if (pack.live_bytes() == 0 || map().group(pg_of_pack(id))->moves.empty()) continue;
     const bool is_hurt = missing_of(id) > 0;
     if (is_hurt) ++hurt;
-    lists += is_hurt ? 2 * 2 : 2;
+    ++packs;
   }
   ASSERT_GT(hurt, 0U);
   cluster.storage.reset_counts();
   pass();
   EXPECT_EQ(moves(), 0U);
-  EXPECT_EQ(cluster.storage.list_count(), lists);
+  EXPECT_EQ(cluster.storage.list_count(), 2 * packs + hurt);
+  EXPECT_EQ(cluster.storage.shape_list_count(), packs);
+}
+
+TEST_F(RebuilderTest, AnAuditReadsTheRecordsOfOneDriveOfEachPackAndOfAllWhereThatLacksSome) {
+  put(200);
+  cluster.close_packs();
+  std::size_t live = 0;
+  for (const proto::PackRecord& pack : cluster.packs()) live += pack.live_bytes() > 0 ? 1 : 0;
+  cluster.storage.reset_counts();
+  pass();
+  EXPECT_EQ(cluster.storage.shape_list_count(), live);
+  // Parity of some packs and data of others, which nobody knows.
+  cluster.storage.wipe(DriveId(3));
+  ASSERT_GT(missing(), 0U);
+  cluster.clock.advance(RebuildLimits().audit_interval + seconds(1));
+  cluster.storage.reset_counts();
+  pass();
+  EXPECT_EQ(missing(), 0U);
+  EXPECT_GT(cluster.storage.shape_list_count(), live);
+  verify();
 }
 
 TEST_F(RebuilderTest, AMoveDoesNotEndWhileAPackMayStillGrow) {

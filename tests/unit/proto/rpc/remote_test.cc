@@ -109,10 +109,14 @@ TEST_F(RemoteTest, FragmentsOfAllSizesComeBack) {
     ASSERT_TRUE(shape.ok());
     EXPECT_EQ(*shape, request.shape);
   }
-  const auto listed =
-      wait(remote_->list_fragments(kDrive, make_pack_id(PgId(3), 4), 0, 100, in(seconds(10))));
-  ASSERT_TRUE(listed.ok());
-  EXPECT_EQ(listed->size(), 5U);
+  for (const FragmentDetail detail : {FragmentDetail::kShape, FragmentDetail::kIndexed}) {
+    const auto listed = wait(
+        remote_->list_fragments(kDrive, make_pack_id(PgId(3), 4), 0, 100, detail, in(seconds(10))));
+    ASSERT_TRUE(listed.ok());
+    ASSERT_EQ(listed->size(), 5U);
+    EXPECT_EQ(listed->front().stored_bytes, 1U);
+    EXPECT_EQ(listed->front().shape.has_value(), detail == FragmentDetail::kShape);
+  }
 }
 
 TEST_F(RemoteTest, ARepairTravelsAsOneAndDamageIsListed) {
