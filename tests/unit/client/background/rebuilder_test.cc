@@ -165,6 +165,32 @@ TEST_F(RebuilderTest, AnAuditReadsTheRecordsOfOneDriveOfEachPackAndOfAllWhereTha
   verify();
 }
 
+TEST_F(RebuilderTest, AMoveThatWaitsForWritersLooksOnlyAtTheirPacksAgain) {
+  put(100);
+  cluster.close_packs();
+  put(100);
+  set_state(2, DriveState::kDraining);
+  std::size_t closed = 0;
+  std::size_t open = 0;
+  for (const proto::PackRecord& pack : cluster.packs()) {
+    if (map().group(pg_of_pack(PackId(pack.pack())))->moves.empty()) continue;
+    ++(pack.state() == proto::PACK_CLOSED ? closed : open);
+  }
+  ASSERT_TRUE(closed > 0 && open > 0);
+  pass();
+  cluster.storage.reset_counts();
+  pass();
+  EXPECT_EQ(cluster.storage.list_count(), 0U);
+  EXPECT_GT(moves(), 0U);
+  cluster.close_packs();
+  cluster.storage.reset_counts();
+  pass();
+  EXPECT_EQ(moves(), 0U);
+  EXPECT_LE(cluster.storage.shape_list_count(), open);
+  EXPECT_EQ(missing(), 0U);
+  verify();
+}
+
 TEST_F(RebuilderTest, AMoveDoesNotEndWhileAPackMayStillGrow) {
   put(50);
   set_state(2, DriveState::kDraining);
