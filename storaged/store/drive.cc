@@ -168,7 +168,7 @@ Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
   pending.record.directory = std::move(request.directory);
   pending.payload = std::move(request.payload);
   // A rebuild's writes share their flushes among many, so its segments need not be written twice.
-  const bool large = size >= kLargeFragmentBytes || request.repair;
+  const bool large = size >= kLargeFragmentBytes || (request.repair && !is_short_of_space());
   const HeadIndex head = large ? kLargeHead : kSmallHead;
   if (written.ok()) written = co_await append(&pending, head);
   queued_bytes_.release(size);

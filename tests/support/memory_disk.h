@@ -34,6 +34,7 @@ class MemoryDisk {
   std::uint64_t reads = 0;
   std::uint64_t read_bytes = 0;
   std::uint64_t largest_read = 0;
+  std::uint64_t write_bytes = 0;
 
   void release() {
     hang = false;
@@ -68,6 +69,7 @@ class MemoryDevice final : public BlockDevice {
     if (disk_.writes_left == 0) co_return IoError(name_ + ": written often enough");
     --disk_.writes_left;
     CHECK(offset % kPageSize == 0 && offset + total_size(pieces) <= file_->bytes.size());
+    disk_.write_bytes += total_size(pieces);
     for (const Buffer& piece : pieces) {
       CHECK(piece.page_aligned() && piece.size() % kPageSize == 0);
       if (!piece.empty()) std::memcpy(file_->bytes.data() + offset, piece.data(), piece.size());

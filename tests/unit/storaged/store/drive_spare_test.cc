@@ -49,6 +49,16 @@ TEST_F(DriveSpareTest, ZerosAreWrittenAtThePaceOfTheOthersWrites) {
   EXPECT_EQ(written_bytes(2), 0U);
 }
 
+TEST_F(DriveSpareTest, WhatARebuildWritesNeedsNoZeros) {
+  executor_.run_until_idle();
+  const std::uint64_t before = disk_.write_bytes;
+  for (std::uint32_t row = 0; row < 200; ++row)
+    ASSERT_TRUE(repair(PackId(1), row, kBytes, row).ok());
+  executor_.run_until_idle();
+  const std::uint64_t each = round_up(kBytes, kPageSize) + kPageSize;
+  EXPECT_LT(disk_.write_bytes - before, 200 * each * 11 / 10);
+}
+
 TEST_F(DriveSpareTest, OneThatAStopLeftUnfinishedIsFinishedLater) {
   fill_to(kSegmentBytes / 4);
   close();
