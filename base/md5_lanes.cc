@@ -66,7 +66,7 @@ void one_message(const Md5Lane& lane, std::size_t blocks) {
 }
 
 // The compiler makes one of these for each kind of processor; the right one is chosen at start.
-#ifndef __SANITIZE_THREAD__  // the choice is made before the sanitizer runs
+#ifndef SHOAL_THREAD_SANITIZER  // the choice is made before the sanitizer runs
 __attribute__((target_clones("avx512f", "avx2", "default")))
 #endif
 void many_messages(std::span<const Md5Lane> lanes, std::size_t blocks) {

@@ -121,6 +121,8 @@ Task<HttpResponse> get_object(S3Request* request) {
         "Content-Range", "bytes " + std::to_string(opened->range.offset) + "-" +
                              std::to_string(opened->range.offset + opened->range.length - 1) + "/" +
                              std::to_string(opened->stat.attributes.size()));
+  } else {
+    add_checksums(*request, opened->stat, &response);
   }
   response.stream = std::make_unique<ObjectBody>(std::move(opened->reader));
   co_return response;
@@ -134,6 +136,7 @@ Task<HttpResponse> head_object(S3Request* request) {
   if (!stat.ok()) co_return co_await read_error(request, stat.status());
   HttpResponse response;
   add_object_headers(*request, *stat, &response);
+  add_checksums(*request, *stat, &response);
   response.content_length = stat->attributes.size();
   response.head_only = true;
   co_return response;

@@ -223,10 +223,13 @@ void add_object_headers(const S3Request& request, const client::ObjectStat& stat
   for (const auto& [name, value] : object.user()) {
     response->headers.emplace_back(std::string(kUserPrefix) + name, value);
   }
-  if (request.http->header("x-amz-checksum-mode") == "ENABLED") {
-    for (const auto& [kind, value] : object.checksums())
-      response->headers.emplace_back("x-amz-checksum-" + kind, value);
-  }
+}
+
+void add_checksums(const S3Request& request, const client::ObjectStat& stat,
+                   HttpResponse* response) {
+  if (request.http->header("x-amz-checksum-mode") != "ENABLED") return;
+  for (const auto& [kind, value] : stat.object.checksums())
+    response->headers.emplace_back("x-amz-checksum-" + kind, value);
 }
 
 Task<Result<std::string>> read_text_body(const S3Request* request, std::optional<S3Error>* error) {

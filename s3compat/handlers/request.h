@@ -56,6 +56,10 @@ std::optional<S3Error> check_overrides(const S3Request& request);
 // The headers of GET and HEAD.
 void add_object_headers(const S3Request& request, const client::ObjectStat& stat,
                         HttpResponse* response);
+// Those of the whole object, when the client asks for them: not for a range, with which clients
+// would compare them.
+void add_checksums(const S3Request& request, const client::ObjectStat& stat,
+                   HttpResponse* response);
 // The whole, verified body of a request that carries XML; bounded.
 Task<Result<std::string>> read_text_body(const S3Request* request, std::optional<S3Error>* error);
 // "/bucket/key?versionId=..." of x-amz-copy-source. Errors as AWS has them.

@@ -38,12 +38,14 @@ class S3Test(unittest.TestCase):
 
     def test_ranges(self):
         body = os.urandom(3 << 20)
-        self.put("ranges", body)
+        self.put("ranges", body, ChecksumAlgorithm="CRC32")
+        self.assertIn("ChecksumCRC32", self.get("ranges", ChecksumMode="ENABLED"))
         for spec, want in (("bytes=0-0", body[:1]), ("bytes=100-4200", body[100:4201]),
                            ("bytes=1048570-1048590", body[1048570:1048591]), ("bytes=-17", body[-17:]),
                            ("bytes=3000000-", body[3000000:])):
             with self.subTest(spec=spec):
-                got = self.get("ranges", Range=spec)
+                got = self.get("ranges", Range=spec, ChecksumMode="ENABLED")  # of the whole, not of a range
+                self.assertNotIn("ChecksumCRC32", got)
                 self.assertEqual(got["ResponseMetadata"]["HTTPStatusCode"], 206)
                 self.assertEqual(got["Body"].read(), want)
         with self.assertRaises(self.s3.exceptions.ClientError) as caught:

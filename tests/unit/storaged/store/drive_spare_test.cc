@@ -7,7 +7,10 @@ namespace {
 
 class DriveSpareTest : public test::MemoryDriveTest {
  protected:
-  DriveSpareTest() { options_.segment_bytes = kSegmentBytes; }
+  DriveSpareTest() {
+    options_.segment_bytes = kSegmentBytes;
+    options_.max_bytes = 256 << 20;
+  }
 
   std::uint64_t written_bytes(std::size_t segment) {
     std::size_t at = 0;
