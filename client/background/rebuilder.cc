@@ -358,13 +358,14 @@ Task<void> Rebuilder::forget_dead_rows(const Work* work, PackAudit* audit) {
 Task<Rebuilder::Outcome> Rebuilder::restore_all(WorkControl* control,
                                                 std::vector<RestoreJob> jobs) {
   Batch batch;
-  batch.control = control;
-  batch.left = jobs.size();
   for (RestoreJob& job : jobs) {
+    const bool goes_on = co_await control->take(job.shape.height(job.key.column));
+    if (!goes_on) break;
+    ++batch.left;
     const std::uint32_t row = job.key.row;
     waiting_.emplace(row, Restore{std::move(job), &batch});
+    start_restores();
   }
-  start_restores();
   while (batch.left > 0) co_await batch.done.wait();
   co_await batch.scope.join();
   co_return batch.outcome;
@@ -392,12 +393,8 @@ std::uint64_t Rebuilder::cost(const RestoreJob& job) const {
 Task<void> Rebuilder::restore_one(Restore restore) {
   Batch& batch = *restore.batch;
   const std::uint64_t taken = cost(restore.job);
-  const bool goes_on =
-      co_await batch.control->take(restore.job.shape.height(restore.job.key.column));
-  if (goes_on) {
-    const auto restored = co_await restorer_.restore(std::move(restore.job));
-    note_restored(restored, &batch.outcome);
-  }
+  const auto restored = co_await restorer_.restore(std::move(restore.job));
+  note_restored(restored, &batch.outcome);
   bytes_under_way_ -= taken;
   if (--batch.left == 0) batch.done.notify_all();
   start_restores();

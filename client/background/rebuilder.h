@@ -69,7 +69,6 @@ class Rebuilder final : public BackgroundTask {
 
   // Jobs that are waited for together.
   struct Batch {
-    WorkControl* control = nullptr;
     Outcome outcome;
     std::size_t left = 0;
     Signal done;

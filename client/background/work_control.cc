@@ -3,6 +3,13 @@
 #include <algorithm>
 
 namespace shoal::client {
+namespace {
+
+// Time that was not used is made up for, so much of it: timers are coarse, and a piece of work may
+// be paid for in less than their step.
+constexpr Duration kMadeUp = std::chrono::milliseconds(20);
+
+}  // namespace
 
 Task<bool> WorkControl::take(std::uint64_t bytes) {
   const MonotonicTime now = executor_.now();
@@ -12,7 +19,7 @@ Task<bool> WorkControl::take(std::uint64_t bytes) {
   }
   if (bytes_per_second_ > 0) {
     const double seconds = static_cast<double>(bytes) / static_cast<double>(bytes_per_second_);
-    paid_at_ = std::max(paid_at_, executor_.now()) +
+    paid_at_ = std::max(paid_at_, executor_.now() - kMadeUp) +
                std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
   }
   co_return !stopping_;
