@@ -2,10 +2,12 @@
 
 import hashlib
 import io
+import json
 import os
+import subprocess
 import unittest
 
-from harness import Cluster
+from harness import Cluster, shoal_binary
 
 
 class S3Test(unittest.TestCase):
@@ -51,6 +53,18 @@ class S3Test(unittest.TestCase):
         with self.assertRaises(self.s3.exceptions.ClientError) as caught:
             self.get("ranges", Range="bytes=99999999-")
         self.assertEqual(caught.exception.response["Error"]["Code"], "InvalidRange")
+
+    def test_the_mixed_load_of_the_benchmark_has_no_errors(self):
+        self.s3.create_bucket(Bucket="bench")
+        for operation in ("list", "mixed"):
+            with self.subTest(operation=operation):
+                done = subprocess.run([shoal_binary(), "bench", "s3", "--endpoint", self.cluster.endpoint, "--data",
+                                       self.cluster.data, "--op", operation, "--size", "4KiB", "--concurrency", "8",
+                                       "--seconds", "1", "--bucket", "bench", "--json"], capture_output=True, text=True)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                figures = json.loads(done.stdout)
+                self.assertEqual(figures["errors"], 0, figures.get("first_error"))
+                self.assertGreater(figures["requests"], 0)
 
     def test_metadata_and_headers_come_back(self):
         self.put("meta", b"x", ContentType="text/x-test", CacheControl="max-age=3", ContentDisposition="inline",

@@ -15,6 +15,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/encoding.h"
 #include "base/random.h"
 #include "tools/bench/s3_connection.h"
 #include "tools/bench/s3_signer.h"
@@ -106,9 +107,9 @@ class Workload {
   }
   S3Request list() {
     S3Request request;
-    const std::string prefix = options_.prefix + std::to_string(pick() / 10'000) + "%2F";
-    build("GET", "", "list-type=2&max-keys=1000&prefix=" + prefix, "UNSIGNED-PAYLOAD", std::nullopt,
-          &request.head);
+    const std::string prefix = options_.prefix + std::to_string(pick() / 10'000) + "/";
+    build("GET", "", "list-type=2&max-keys=1000&prefix=" + percent_encode(prefix, false),
+          "UNSIGNED-PAYLOAD", std::nullopt, &request.head);
     return request;
   }
   void build(std::string_view method, const std::string& key, const std::string& query,
