@@ -104,6 +104,7 @@ void EventLoop::enqueue(Item item) {
     posted_.push_back(std::move(item));
     // Of the lock here and that in wait() one comes first: either the loop sees the item before it
     // sleeps, or we see that it sleeps.
+    if (!sleeping_.load(std::memory_order_relaxed)) return;
     if (!sleeping_.exchange(false, std::memory_order_relaxed)) return;
     wakers_.fetch_add(1, std::memory_order_relaxed);
   }

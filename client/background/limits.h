@@ -39,6 +39,9 @@ struct RebuildLimits {
   // bounds their number: each waits for a flush of its drive, so there must be many of small ones.
   std::uint64_t bytes_in_flight = 64 << 20;
   std::uint64_t min_fragment_cost = 64 << 10;
+  // Fragments of one pack that wait for their turn or are under way; more than the bytes above
+  // allow, so that the order among packs stays.
+  std::size_t queued_per_batch = 1024;
   // Columns moved side by side.
   std::size_t moves_at_once = 16;
   // How often the cluster map and the drives are looked at.

@@ -359,6 +359,7 @@ Task<Rebuilder::Outcome> Rebuilder::restore_all(WorkControl* control,
                                                 std::vector<RestoreJob> jobs) {
   Batch batch;
   for (RestoreJob& job : jobs) {
+    while (batch.left >= options_.limits.queued_per_batch) co_await batch.ended.wait();
     const bool goes_on = co_await control->take(job.shape.height(job.key.column));
     if (!goes_on) break;
     ++batch.left;
@@ -366,7 +367,7 @@ Task<Rebuilder::Outcome> Rebuilder::restore_all(WorkControl* control,
     waiting_.emplace(row, Restore{std::move(job), &batch});
     start_restores();
   }
-  while (batch.left > 0) co_await batch.done.wait();
+  while (batch.left > 0) co_await batch.ended.wait();
   co_await batch.scope.join();
   co_return batch.outcome;
 }
@@ -396,7 +397,8 @@ Task<void> Rebuilder::restore_one(Restore restore) {
   const auto restored = co_await restorer_.restore(std::move(restore.job));
   note_restored(restored, &batch.outcome);
   bytes_under_way_ -= taken;
-  if (--batch.left == 0) batch.done.notify_all();
+  --batch.left;
+  batch.ended.notify_all();
   start_restores();
 }
 

@@ -71,7 +71,7 @@ class Rebuilder final : public BackgroundTask {
   struct Batch {
     Outcome outcome;
     std::size_t left = 0;
-    Signal done;
+    Signal ended;  // one of them
     TaskScope scope;
   };
   struct Restore {

@@ -135,7 +135,7 @@ Task<Result<std::vector<FragmentInfo>>> RemoteStorage::list_fragments(DriveId dr
   message.mutable_list_fragments()->set_without_shapes(detail == FragmentDetail::kIndexed);
   auto answer = co_await ask(std::move(message), {}, deadline);
   if (!answer.ok()) co_return answer.status();
-  co_return wire::fragments_from_proto(pack, answer->reply);
+  co_return wire::fragments_from_proto(pack, detail, answer->reply);
 }
 
 Task<Result<std::vector<DamagedFragment>>> RemoteStorage::damaged_fragments(

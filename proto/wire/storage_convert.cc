@@ -166,7 +166,7 @@ void read_fragment_to_proto(const ReadFragmentRequest& from, proto::ReadFragment
   to->set_background(from.background);
 }
 
-Result<std::vector<FragmentInfo>> fragments_from_proto(PackId pack,
+Result<std::vector<FragmentInfo>> fragments_from_proto(PackId pack, FragmentDetail detail,
                                                        const proto::StorageReply& from) {
   std::vector<FragmentInfo> fragments;
   fragments.reserve(static_cast<std::size_t>(from.fragments_size()));
@@ -174,7 +174,7 @@ Result<std::vector<FragmentInfo>> fragments_from_proto(PackId pack,
     FragmentInfo info;
     ASSIGN_OR_RETURN(const std::uint8_t column, column_from_wire(one.column()));
     info.key = {pack, one.row(), column};
-    if (one.has_shape()) {
+    if (detail == FragmentDetail::kShape || one.has_shape()) {
       ASSIGN_OR_RETURN(info.shape, row_shape_from_proto(one.shape()));
     }
     info.stored_bytes = one.stored_bytes();

@@ -30,7 +30,8 @@ void directory_to_proto(const std::vector<RowObject>& from, proto::StorageReply*
 Result<std::vector<DamagedFragment>> damaged_from_proto(const proto::StorageReply& from);
 void damaged_to_proto(const std::vector<DamagedFragment>& from, proto::StorageReply* to);
 
-Result<std::vector<FragmentInfo>> fragments_from_proto(PackId pack,
+// `detail` is what was asked for: shapes that then lack are an error.
+Result<std::vector<FragmentInfo>> fragments_from_proto(PackId pack, FragmentDetail detail,
                                                        const proto::StorageReply& from);
 void fragments_to_proto(const std::vector<FragmentInfo>& from, proto::StorageReply* to);
 

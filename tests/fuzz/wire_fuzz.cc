@@ -83,9 +83,13 @@ void check_write(std::string_view bytes) {
 void check_reply(std::string_view bytes) {
   proto::StorageReply message;
   if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return;
-  const auto fragments = wire::fragments_from_proto(PackId(1), message);
-  if (fragments.ok()) {
-    for (const FragmentInfo& info : *fragments) CHECK(!info.shape || validate(*info.shape).ok());
+  for (const FragmentDetail detail : {FragmentDetail::kIndexed, FragmentDetail::kShape}) {
+    const auto fragments = wire::fragments_from_proto(PackId(1), detail, message);
+    if (!fragments.ok()) continue;
+    for (const FragmentInfo& info : *fragments) {
+      CHECK(info.shape || detail == FragmentDetail::kIndexed);
+      CHECK(!info.shape || validate(*info.shape).ok());
+    }
   }
   const auto damaged = wire::damaged_from_proto(message);
   if (damaged.ok()) {

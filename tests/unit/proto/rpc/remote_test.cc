@@ -12,6 +12,7 @@
 #include "base/crc32c.h"
 #include "base/io/event_loop.h"
 #include "proto/rpc/services.h"
+#include "proto/wire/storage_convert.h"
 #include "tests/support/fake_storage.h"
 
 namespace shoal::rpc {
@@ -117,6 +118,13 @@ TEST_F(RemoteTest, FragmentsOfAllSizesComeBack) {
     EXPECT_EQ(listed->front().stored_bytes, 1U);
     EXPECT_EQ(listed->front().shape.has_value(), detail == FragmentDetail::kShape);
   }
+}
+
+TEST(StorageConvertTest, ShapesThatWereAskedForAndLackAreAnError) {
+  proto::StorageReply reply;
+  reply.add_fragments()->set_row(7);
+  EXPECT_TRUE(wire::fragments_from_proto(PackId(1), FragmentDetail::kIndexed, reply).ok());
+  EXPECT_FALSE(wire::fragments_from_proto(PackId(1), FragmentDetail::kShape, reply).ok());
 }
 
 TEST_F(RemoteTest, ARepairTravelsAsOneAndDamageIsListed) {
