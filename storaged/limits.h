@@ -12,10 +12,13 @@ inline constexpr std::uint64_t kDefaultSegmentBytes = 64ULL << 20;
 inline constexpr std::uint32_t kMaxBatchPayloadPages = 1024;
 // Summary of one group commit.
 inline constexpr std::size_t kMaxSummaryBytes = 512 * 1024;
-// Zeros are written into a new segment so many bytes at a time, and it is whole when the segment in
-// use has filled so far.
-inline constexpr std::uint32_t kPrewritePieceBytes = 1 << 20;
+// Zeros are written into a new segment so many bytes at a time: a large write keeps the device, and
+// with its many pages the device's queue, from those who wait for a commit. All are written while
+// nobody has used the drive for so long, or else at such a pace that the segment is whole when the
+// one in use has filled so far.
+inline constexpr std::uint32_t kPrewritePieceBytes = 64 << 10;
 inline constexpr std::uint32_t kPrewriteLeadPercent = 80;
+inline constexpr std::chrono::milliseconds kPrewriteQuiet{200};
 // A fragment from this size on goes to the log head whose segments need not be prewritten.
 inline constexpr std::uint32_t kLargeFragmentBytes = 128 * 1024;
 // Payload bytes queued on a drive; beyond it write_fragment waits.

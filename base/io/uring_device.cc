@@ -28,7 +28,8 @@ constexpr unsigned kRingEntries = 1024;
 constexpr int kFallbackThreads = 8;
 // How often in a row the kernel may ask to try again.
 constexpr int kMaxTries = 1000;
-constexpr std::size_t kPrewriteBytes = 4 << 20;
+// Small: while a large write is under way the device serves nobody else.
+constexpr std::size_t kPrewriteBytes = 128 << 10;
 
 class UringIo final : public IoContext {
  public:

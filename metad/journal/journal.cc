@@ -237,21 +237,38 @@ Task<bool> Journal::batch_follows(File* file, std::uint64_t offset) {
   co_return false;
 }
 
+Journal::File* Journal::find_free() {
+  for (auto& [name, file] : files_) {
+    if (file.free) return &file;
+  }
+  return nullptr;
+}
+
+Task<Status> Journal::make_file() {
+  making_ = true;
+  const std::string name = file_name(next_file_number_++);
+  auto device = co_await directory_.create(name, segment_bytes_, true);
+  if (device.ok()) files_[name].device = std::move(*device);
+  making_ = false;
+  made_.notify_all();
+  co_return device.status();
+}
+
+// So that no command waits for the next file. Where that fails it is tried again once it is needed,
+// and then told.
+void Journal::make_ahead() {
+  if (making_ || find_free() != nullptr) return;
+  if (active_->next_offset < active_->device->size_bytes() / 2) return;
+  struct Ahead {
+    static Task<void> run(Journal* journal) { (void)co_await journal->make_file(); }
+  };
+  background_.spawn(Ahead::run(this));
+}
+
 Task<Status> Journal::next_file(std::uint64_t first_position) {
-  File* file = nullptr;
-  for (auto& [name, candidate] : files_) {
-    if (candidate.free) {
-      file = &candidate;
-      break;
-    }
-  }
-  if (file == nullptr) {
-    const std::string name = file_name(next_file_number_++);
-    auto device = co_await directory_.create(name, segment_bytes_, true);
-    if (!device.ok()) co_return device.status();
-    file = &files_[name];
-    file->device = std::move(*device);
-  }
+  while (making_) co_await made_.wait();
+  if (find_free() == nullptr) CO_RETURN_IF_ERROR(co_await make_file());
+  File* const file = find_free();
   JournalFileHeader header{};
   header.magic = kFileMagic;
   header.format_version = kJournalFormatVersion;
@@ -320,6 +337,7 @@ Task<Status> Journal::write(std::uint64_t first_position, std::vector<std::strin
   last_position_ = first_position + commands.size() - 1;
   active_->last_position = last_position_;
   bytes_since_trim_ += bytes;
+  make_ahead();
   co_return OkStatus();
 }
 

@@ -1,6 +1,6 @@
 // Journal: the commands of a metadata daemon in the order of their positions, made durable in group
-// commits. Files are prewritten and recycled. Belongs to one executor; one write is in flight at a
-// time.
+// commits. Files are prewritten, the next one while the one in use fills, and recycled. Belongs to
+// one executor; one write is in flight at a time.
 //
 //   file:  [header page][batch][batch]...
 //   batch: [BatchHeader][length u32, bytes]... zero padding to a page
@@ -18,6 +18,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/async/sync.h"
 #include "base/io/block_device.h"
 #include "base/result.h"
 
@@ -62,6 +63,9 @@ class Journal {
   // Appends commands at the next positions. *Durable:* all of them, once OK. After an error nothing
   // more is taken.
   Task<Status> write(std::uint64_t first_position, std::vector<std::string_view> commands);
+  // Waits for the file that is being made. Nothing may be written afterwards. Needed before the
+  // destruction once something was written.
+  Task<void> close() { co_await background_.join(); }
   // Commands up to `position` are in a checkpoint: files that hold nothing newer are used again.
   void trim(std::uint64_t position);
 
@@ -88,6 +92,9 @@ class Journal {
                            const Replay& replay);
   Task<bool> batch_follows(File* file, std::uint64_t offset);
   Task<Status> next_file(std::uint64_t first_position);
+  File* find_free();
+  Task<Status> make_file();
+  void make_ahead();
 
   BlockDirectory& directory_;
   const std::uint64_t segment_bytes_;
@@ -99,6 +106,9 @@ class Journal {
   std::uint64_t bytes_since_trim_ = 0;
   std::uint64_t next_file_number_ = 1;
   Status failed_;
+  bool making_ = false;  // a file; those who need one wait for it
+  Signal made_;
+  TaskScope background_;
 };
 
 }  // namespace shoal::metad

@@ -445,6 +445,7 @@ Task<Status> MetadataServer::close() {
   wake_reaper_.notify_all();
   co_await background_.join();
   while (copies_running_ > 0) co_await copies_ended_.wait();
+  co_await journal_->close();
   if (!failed_.ok()) co_return failed_;
   co_return co_await checkpoint();
 }

@@ -204,6 +204,7 @@ class Drive {
   Task<Result<std::vector<Record>>> scrub_listing(SegmentPtr segment);
   std::vector<Record> indexed_records(const Segment& segment) const;
   bool is_busy() const;
+  std::uint64_t uses() const { return read_count_ + write_count_; }
   Task<Result<Buffer>> scrub_read(SegmentPtr segment, ScrubWindow* window, std::uint32_t page,
                                   std::uint32_t pages);
   Task<void> scrub_batch(SegmentPtr segment, ScrubWindow* window, std::vector<Record> records);
@@ -228,6 +229,8 @@ class Drive {
   Task<void> keep_spare();
   Task<SegmentPtr> take_spare();
   bool may_prewrite(std::uint64_t bytes) const;
+  bool is_quiet() const;
+  Task<void> look_for_quiet();
   Task<Status> prewrite(SegmentPtr segment, bool paced);
   Task<void> seal_segment(SegmentPtr segment);
   Task<Status> write_footer(Segment& segment);
@@ -303,6 +306,8 @@ class Drive {
   bool making_spare_ = false;
   bool spare_wanted_ = false;  // somebody waits for it
   Signal spare_changed_;       // it is there, or may go on: the head has filled, or it is wanted
+  std::uint64_t quiet_use_ =
+      ~std::uint64_t{0};  // uses() when nobody had used the drive for a while
   AsyncMutex prepare_mutex_;
   AsyncSemaphore queued_bytes_{kMaxQueuedBytes};
   bool cleaning_ = false;

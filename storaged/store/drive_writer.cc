@@ -318,12 +318,28 @@ Task<Drive::SegmentPtr> Drive::take_spare() {
 }
 
 // Whether the spare may have so many bytes written: it is to be ready before the head is full, and
-// no sooner, because what is written for it takes time from those who write to the drive.
+// no sooner while the drive is in use, because what is written for it takes time from others.
 bool Drive::may_prewrite(std::uint64_t bytes) const {
   const Segment* const head = heads_[kSmallHead].segment;
-  if (spare_wanted_ || head == nullptr) return true;
+  if (spare_wanted_ || head == nullptr || is_quiet()) return true;
   const std::uint64_t filled = std::uint64_t{head->next_page} * kPageSize;
   return bytes * kPrewriteLeadPercent <= filled * 100;
+}
+
+bool Drive::is_quiet() const { return quiet_use_ == uses() && !is_busy(); }
+
+// Until prewriting may go on, or it is known that nobody used the drive for a while.
+Task<void> Drive::look_for_quiet() {
+  const std::uint64_t before = uses();
+  bool over = false;
+  Executor& executor = *Executor::current();
+  const TimerId timer = executor.schedule_at(executor.now() + kPrewriteQuiet, [this, &over] {
+    over = true;
+    spare_changed_.notify_all();
+  });
+  co_await spare_changed_.wait();
+  executor.cancel(timer);
+  if (over && uses() == before) quiet_use_ = before;
 }
 
 // All of a segment but its header, a piece at a time. One that is closed or fails before its end is
@@ -332,7 +348,7 @@ Task<Status> Drive::prewrite(SegmentPtr segment, bool paced) {
   const Buffer zeros = Buffer::zeros(kPrewritePieceBytes);
   const std::uint64_t size = segment->device->size_bytes();
   for (std::uint64_t at = kPageSize; at < size && !segment->written;) {
-    while (paced && !may_prewrite(at) && !closing_ && failed_.ok()) co_await spare_changed_.wait();
+    while (paced && !may_prewrite(at) && !closing_ && failed_.ok()) co_await look_for_quiet();
     if (closing_ || !failed_.ok()) co_return OkStatus();
     BufferList piece;
     piece.push_back(zeros.slice(0, std::min<std::uint64_t>(zeros.size(), size - at)));

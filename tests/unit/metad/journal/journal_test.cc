@@ -28,15 +28,19 @@ class JournalTest : public testing::Test {
     loop_->start();
   }
   void TearDown() override {
-    journal_.reset();
+    close();
     directory_.reset();
     loop_->stop();
     loop_->join();
     io_.reset();
   }
+  void close() {
+    if (journal_ != nullptr) sync_wait(*loop_, journal_->close());
+    journal_.reset();
+  }
   // Opens and collects what is replayed.
   Status open(std::uint64_t after = 0) {
-    journal_.reset();
+    close();
     replayed_.clear();
     auto opened =
         sync_wait(*loop_, Journal::open(*directory_, kSegmentBytes, after,
@@ -78,10 +82,10 @@ class JournalTest : public testing::Test {
         const char changed = static_cast<char>(content[at] ^ 1);
         ASSERT_EQ(pwrite(fd, &changed, 1, static_cast<off_t>(at)), 1);
         fsync(fd);
-        close(fd);
+        ::close(fd);
         return;
       }
-      close(fd);
+      ::close(fd);
     }
     FAIL() << "nothing to flip";
   }
@@ -93,6 +97,26 @@ class JournalTest : public testing::Test {
   std::unique_ptr<Journal> journal_;
   std::vector<std::pair<std::uint64_t, std::string>> replayed_;
 };
+
+TEST_F(JournalTest, TheNextFileIsMadeWhileTheOneInUseFills) {
+  const auto files = [&] {
+    const std::filesystem::directory_iterator all(temp_.path() + "/journal");
+    return std::distance(begin(all), end(all));
+  };
+  ASSERT_TRUE(open().ok());
+  append(1, 1);
+  close();
+  EXPECT_EQ(files(), 1);
+  ASSERT_TRUE(open().ok());
+  for (std::uint64_t bytes = kPageSize; bytes <= kSegmentBytes / 2; bytes += kPageSize)
+    append(1, 1);
+  close();
+  EXPECT_EQ(files(), 2);
+  ASSERT_TRUE(open().ok());
+  append(1, 1);
+  close();
+  EXPECT_EQ(files(), 2);  // the free one is still there
+}
 
 TEST_F(JournalTest, WhatWasWrittenIsReplayedInOrderAcrossFiles) {
   ASSERT_TRUE(open().ok());
@@ -160,7 +184,7 @@ TEST_F(JournalTest, AMissingFileInTheMiddleIsNamed) {
     files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   ASSERT_GE(files.size(), 3U);
-  journal_.reset();
+  close();
   std::filesystem::remove(files[1]);
   const Status status = open();
   EXPECT_EQ(status.code(), StatusCode::kCorruption);
@@ -191,7 +215,7 @@ TEST_F(JournalTest, ADamagedEndOfAFileThatIsNotTheLastIsNamedWithItsByte) {
 TEST_F(JournalTest, ANewerVersionIsRefusedByName) {
   ASSERT_TRUE(open().ok());
   append(5, 1);
-  journal_.reset();
+  close();
   const std::string path = temp_.path() + "/journal/journal-00000001";
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
   JournalFileHeader header{};

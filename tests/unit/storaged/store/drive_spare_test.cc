@@ -26,7 +26,7 @@ class DriveSpareTest : public test::MemoryDriveTest {
       ASSERT_TRUE(write(PackId(1), row_, kBytes, row_).ok());
       ++row_;
       filled_ += kBytes + kPageSize;  // with its summary
-      executor_.run_until_idle();
+      executor_.run_ready();
     }
   }
 
@@ -50,6 +50,30 @@ TEST_F(DriveSpareTest, ZerosAreWrittenAtThePaceOfTheOthersWrites) {
   }
   EXPECT_EQ(written_bytes(1), kSegmentBytes);
   EXPECT_EQ(written_bytes(2), 0U);
+}
+
+TEST_F(DriveSpareTest, AllZerosAreWrittenWhenNobodyUsesTheDrive) {
+  fill_to(kSegmentBytes / 4);
+  const MonotonicTime last_write = executor_.now();
+  while (executor_.now() < last_write + kPrewriteQuiet) {
+    EXPECT_LT(written_bytes(1), kSegmentBytes / 2);
+    clock_.advance(kPrewriteQuiet / 10);
+    executor_.run_ready();
+  }
+  executor_.run_until_idle();
+  EXPECT_EQ(written_bytes(1), kSegmentBytes);
+  EXPECT_EQ(written_bytes(2), 0U);
+}
+
+TEST_F(DriveSpareTest, ADriveThatIsReadNowAndThenIsInUse) {
+  fill_to(kSegmentBytes / 4);
+  const std::uint64_t paced = written_bytes(1);
+  for (int i = 0; i < 100; ++i) {
+    clock_.advance(kPrewriteQuiet / 10);
+    expect_content(PackId(1), 0, kBytes, 0);
+    executor_.run_ready();
+  }
+  EXPECT_LE(written_bytes(1), paced + kPrewritePieceBytes);
 }
 
 TEST_F(DriveSpareTest, WhatARebuildWritesNeedsNoZeros) {
@@ -94,7 +118,7 @@ TEST_F(DriveSpareTest, AFailureWhileItIsWrittenIsTheDrives) {
   for (std::uint32_t i = 0; i < 40 && drive_->status().state == "up"; ++i) {
     disk_.writes_left = 1;
     ASSERT_TRUE(write(PackId(1), 10'000 + i, kBytes, 1).ok());
-    executor_.run_until_idle();
+    executor_.run_ready();
   }
   EXPECT_TRUE(drive_->status().state.starts_with("failed")) << drive_->status().state;
   EXPECT_EQ(written_bytes(1), before);
