@@ -247,8 +247,13 @@ void PackPool::row_begun(OpenPack& pack, std::uint64_t data_bytes) {
   if (pack.data_bytes >= limits_.pack_bytes_per_column * pack.group.code.k || rows_used_up) {
     retire(pack);
   }
+  ++pack.rows_in_flight;
   if (executor_.now() >= next_release_check_) release_unneeded();
   watch_idle_packs();
+}
+
+void PackPool::row_ended(OpenPack& pack) {
+  if (--pack.rows_in_flight == 0 && pack.retired) release_unneeded();
 }
 
 void PackPool::watch_idle_packs() {

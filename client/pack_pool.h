@@ -66,6 +66,8 @@ class PackPool {
 
   // Bytes a row was begun with; retires the pack when it is full.
   void row_begun(OpenPack& pack, std::uint64_t data_bytes);
+  // All fragments of one of its rows have ended.
+  void row_ended(OpenPack& pack);
   void retire(OpenPack& pack);
   void settled(std::span<const Extent> extents);
   bool current(const OpenPack& pack) const;

@@ -59,6 +59,8 @@ class Writer final : public PackWriter, public FlightOwner {
   void schedule_launch();
   void launch();
   bool may_launch() const;
+  bool queue_is_stream() const { return queued_stream_pieces_ == queue_.size(); }
+  bool keeps_apart() const;
   void launch_row(OpenPackPtr pack);
   OpenPackPtr pick_whole();
   Task<void> lease_for_queue();
@@ -102,6 +104,9 @@ class Writer final : public PackWriter, public FlightOwner {
   bool launch_scheduled_ = false;
   bool leasing_for_queue_ = false;
   int rows_in_flight_ = 0;
+  int small_rows_in_flight_ = 0;
+  DriveSet small_row_drives_;  // where these began, as often as there are rows
+  MonotonicTime last_small_row_{};
   std::uint64_t rows_begun_ = 0;
   std::uint64_t active_writes_ = 0;
   int slow_tokens_;
@@ -165,9 +170,8 @@ void Writer::schedule_launch() {
 
 bool Writer::may_launch() const {
   if (queue_.empty() || leasing_for_queue_) return false;
+  if (!queue_is_stream()) return small_rows_in_flight_ < limits_.max_rows_in_flight;
   if (rows_in_flight_ == 0) return true;
-  const bool stream = queued_stream_pieces_ == queue_.size();
-  if (!stream) return rows_in_flight_ < limits_.max_rows_in_flight;
   const auto columns = static_cast<std::uint64_t>(std::max(pool_.preferred_k(), 1));
   const bool fills_a_row = queued_bytes_ >= columns * kMaxColumnBytes;
   return fills_a_row && rows_in_flight_ < limits_.max_full_rows_in_flight;
@@ -176,7 +180,9 @@ bool Writer::may_launch() const {
 void Writer::launch() {
   pool_.refresh();
   while (may_launch()) {
-    OpenPackPtr pack = pool_.pick({}, PackPool::Want::kHealthy);
+    const bool apart = keeps_apart();
+    OpenPackPtr pack = pool_.pick(apart ? small_row_drives_ : DriveSet{}, PackPool::Want::kHealthy);
+    if (apart && (pack == nullptr || pack->group.code.k < pool_.preferred_k())) return;
     if (pack == nullptr) {
       leasing_for_queue_ = true;
       scope_.spawn(lease_for_queue());
@@ -184,6 +190,12 @@ void Writer::launch() {
     }
     launch_row(std::move(pack));
   }
+}
+
+// Whether the next row may not go where small rows are under way.
+bool Writer::keeps_apart() const {
+  return !queue_is_stream() && small_rows_in_flight_ > 0 &&
+         executor_.now() - last_small_row_ < limits_.overlap_after;
 }
 
 OpenPackPtr Writer::pick_whole() {
@@ -260,6 +272,17 @@ Result<std::shared_ptr<const RowData>> Writer::take_row(const CodeShape& code,
 
 void Writer::begin(JobPtr job, OpenPackPtr pack) {
   ++rows_in_flight_;
+  const auto& pieces = job->data->pieces;
+  job->small = std::any_of(pieces.begin(), pieces.end(), [](const PiecePtr& piece) {
+    return piece->bytes.size() < kStreamPieceBytes;
+  });
+  if (job->small) {
+    ++small_rows_in_flight_;
+    last_small_row_ = executor_.now();
+    job->first_drives = pack->group.drives;
+    small_row_drives_.insert(small_row_drives_.end(), job->first_drives.begin(),
+                             job->first_drives.end());
+  }
   scope_.spawn(run_row(std::move(job), std::move(pack)));
 }
 
@@ -284,6 +307,10 @@ Task<void> Writer::run_row(JobPtr job, OpenPackPtr pack) {
   }
   job->newest.reset();  // it holds the job
   --rows_in_flight_;
+  if (job->small) --small_rows_in_flight_;
+  for (const DriveId drive : job->first_drives) {
+    small_row_drives_.erase(std::find(small_row_drives_.begin(), small_row_drives_.end(), drive));
+  }
   slow_tokens_ = std::min(slow_tokens_ + 1, limits_.slow_rewrite_burst);
   if (may_launch()) schedule_launch();
 }
@@ -300,7 +327,6 @@ void Writer::start_attempt(const JobPtr& job, const OpenPackPtr& pack) {
   for (std::size_t c = 0; c < row.columns.size(); ++c) {
     if (!row.columns[c].payload.empty()) attempt->pending_columns |= std::uint32_t{1} << c;
   }
-  ++pack->rows_in_flight;
   pool_.row_begun(*pack, row.data_bytes);
   ++rows_begun_;
   watch_idle_buffers();
@@ -407,7 +433,7 @@ void Writer::note_failure(RowAttempt& attempt, int column, const Status& status)
 
 void Writer::attempt_ended(RowAttempt& attempt) {
   executor_.cancel(std::exchange(attempt.slow_timer, TimerId{}));
-  --attempt.pack->rows_in_flight;
+  pool_.row_ended(*attempt.pack);
 }
 
 void Writer::answer(RowAttempt& attempt) {

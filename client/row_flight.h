@@ -67,6 +67,8 @@ struct RowJob {
   std::shared_ptr<const RowData> data;
   MonotonicTime deadline;  // of the piece that came first
   bool answered = false;
+  bool small = false;     // not all pieces are of a stream
+  DriveSet first_drives;  // of a small row: where it began
   int attempts = 0;
   int live = 0;  // attempts whose fragments are neither all durable nor failed
   std::shared_ptr<RowAttempt> newest;

@@ -132,6 +132,65 @@ TEST(PackWriterTest, WhatArrivesWhileRowsAreInFlightCollects) {
   EXPECT_EQ(counters.rows_rewritten, 0u);
 }
 
+// A drive commits one batch at a time: what would only wait there collects at the writer.
+TEST(PackWriterTest, SmallRowsGoSideBySideOnlyToDifferentDrives) {
+  for (const std::uint32_t groups_apart : {1u, 2u}) {
+    DataPathCluster cluster(make_cluster_map(6 * groups_apart, {kCode}, 6 * groups_apart));
+    for (std::uint32_t d = 0; d < 6 * groups_apart; ++d)
+      cluster.storage.faults(DriveId(d)).write_delay = milliseconds(1);
+    // Two crowds, half a row apart.
+    cluster.executor.post([&] { spawn(many_writers(&cluster, 32, 20)); });
+    cluster.executor.run_until_idle(cluster.clock.now() + microseconds(500));
+    cluster.executor.run(many_writers(&cluster, 32, 20));
+    EXPECT_EQ(cluster.writer->counters().pieces, 64u * 20);
+    EXPECT_EQ(cluster.writer->counters().rows, groups_apart == 1 ? 21u : 40u);
+  }
+}
+
+Task<void> write_in_background(DataPathCluster* cluster, std::size_t size, int* left) {
+  const auto extent = co_await cluster->writer->write(random_bytes(cluster->random, size), {});
+  EXPECT_TRUE(extent.ok());
+  --*left;
+}
+
+TEST(PackWriterTest, ARowThatTakesLongDoesNotHoldUpTheNext) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 1));
+  for (std::uint32_t d = 0; d < 6; ++d)
+    cluster.storage.faults(DriveId(d)).write_delay = milliseconds(50);
+  int left = 3;
+  const auto begin = [&] {
+    cluster.executor.post([&] { spawn(write_in_background(&cluster, kPiece, &left)); });
+    cluster.executor.run_ready();
+  };
+  begin();
+  EXPECT_EQ(cluster.storage.write_count(), 3u);
+  cluster.clock.advance(PackWriterLimits().overlap_after / 2);
+  begin();
+  EXPECT_EQ(cluster.storage.write_count(), 3u);
+  cluster.clock.advance(PackWriterLimits().overlap_after);
+  begin();
+  EXPECT_EQ(cluster.storage.write_count(), 7u) << "two pieces, two columns of parity";
+  cluster.executor.run_until_idle();
+  EXPECT_EQ(left, 0);
+}
+
+TEST(PackWriterTest, ASmallPieceDoesNotWaitForRowsOfAStream) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 1));
+  for (std::uint32_t d = 0; d < 6; ++d)
+    cluster.storage.faults(DriveId(d)).write_delay = milliseconds(50);
+  int large = 16;
+  int small = 1;
+  cluster.executor.post([&] {
+    for (int i = 0; i < 16; ++i) spawn(write_in_background(&cluster, kStreamPieceBytes, &large));
+  });
+  cluster.executor.run_until_idle(cluster.clock.now() + milliseconds(1));
+  cluster.executor.post([&] { spawn(write_in_background(&cluster, kPiece, &small)); });
+  cluster.executor.run_until_idle(cluster.clock.now() + milliseconds(55));
+  EXPECT_EQ(small, 0);
+  cluster.executor.run_until_idle();
+  EXPECT_EQ(large, 0);
+}
+
 TEST(PackWriterTest, AStreamFillsRowsOfWholeColumns) {
   DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
   for (std::uint32_t d = 0; d < 8; ++d)
@@ -504,6 +563,32 @@ TEST(PackWriterTest, APackWhoseGroupMovesByAMapThatCameBeforeTheLeaseIsGivenBack
   const auto& closed = cluster.metadata.closed;
   EXPECT_TRUE(std::any_of(closed.begin(), closed.end(), moves));
   for (const auto& [pack, epoch] : cluster.metadata.open) EXPECT_FALSE(moves(pack));
+}
+
+TEST(PackWriterTest, APackOfAGroupThatMovesIsGivenBackWhenItsLastFragmentHasEnded) {
+  ClusterMap map = make_cluster_map(12, {kCode}, 2);
+  DataPathCluster cluster(map);
+  cluster.storage.faults(map.groups[0].drives.front()).hang_writes = true;
+  const auto write = [&] {
+    const auto pieces = pieces_of(cluster.random, 4, kPiece);
+    for (const auto& extent : cluster.write_all(pieces)) {
+      ASSERT_TRUE(extent.ok());
+      cluster.writer->settled(std::span(&*extent, 1));
+    }
+  };
+  for (int i = 0; i < 2; ++i) write();
+  ASSERT_EQ(cluster.writer->counters().rows_rewritten, 1u);
+  ++map.epoch;
+  map.groups[0].moves.push_back({0, map.groups[1].drives.front()});
+  cluster.metadata.next_map = std::make_shared<const ClusterMap>(map);
+  ASSERT_TRUE(cluster.executor.run(cluster.metadata.refresh_cluster_map()).ok());
+  write();
+  const auto moves = [&](const auto& open) { return pg_of_pack(open.first) == map.groups[0].id; };
+  const auto& open = cluster.metadata.open;
+  EXPECT_TRUE(std::any_of(open.begin(), open.end(), moves)) << "a fragment is still under way";
+  cluster.executor.run_until_idle(cluster.clock.now() + PackWriterLimits().fragment_deadline +
+                                  seconds(1));
+  EXPECT_TRUE(std::none_of(open.begin(), open.end(), moves));
 }
 
 TEST(PackWriterTest, AFullPackIsGivenBackAfterTheGraceTimeInAnyCase) {
