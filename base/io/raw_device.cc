@@ -23,7 +23,8 @@ constexpr std::size_t kNameBytes = 48;
 constexpr std::size_t kFilesPerPage = 63;
 // The table has room for files of this size over the whole device, and a page more.
 constexpr std::uint64_t kSmallestCommonFile = 16 << 20;
-constexpr std::size_t kZerosAtOnce = 4 << 20;
+// Small: while a large write is under way the device serves nobody else.
+constexpr std::size_t kZerosAtOnce = 64 << 10;
 
 struct DeviceHeader {
   std::uint64_t magic;

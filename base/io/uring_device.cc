@@ -29,7 +29,7 @@ constexpr int kFallbackThreads = 8;
 // How often in a row the kernel may ask to try again.
 constexpr int kMaxTries = 1000;
 // Small: while a large write is under way the device serves nobody else.
-constexpr std::size_t kPrewriteBytes = 128 << 10;
+constexpr std::size_t kPrewriteBytes = 64 << 10;
 
 class UringIo final : public IoContext {
  public:

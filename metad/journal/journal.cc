@@ -254,11 +254,12 @@ Task<Status> Journal::make_file() {
   co_return device.status();
 }
 
-// So that no command waits for the next file. Where that fails it is tried again once it is needed,
-// and then told.
+// So that no command waits for the next file. Tried once for each file in use: where it fails it is
+// tried again when the next one is needed, and then told.
 void Journal::make_ahead() {
-  if (making_ || find_free() != nullptr) return;
+  if (ahead_of_ == active_->generation || making_ || find_free() != nullptr) return;
   if (active_->next_offset < active_->device->size_bytes() / 2) return;
+  ahead_of_ = active_->generation;
   struct Ahead {
     static Task<void> run(Journal* journal) { (void)co_await journal->make_file(); }
   };

@@ -106,7 +106,8 @@ class Journal {
   std::uint64_t bytes_since_trim_ = 0;
   std::uint64_t next_file_number_ = 1;
   Status failed_;
-  bool making_ = false;  // a file; those who need one wait for it
+  bool making_ = false;         // a file; those who need one wait for it
+  std::uint64_t ahead_of_ = 0;  // the generation of the file whose successor was made ahead
   Signal made_;
   TaskScope background_;
 };
