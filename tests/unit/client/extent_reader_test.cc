@@ -262,7 +262,7 @@ TEST_F(ExtentReaderTest, HedgingIsBounded) {
 
 TEST_F(ExtentReaderTest, DrivesThatAnswerNobodyAreNotWaitedForWhenTheTokensAreSpent) {
   store({4096, 4096, 4096, 4096});
-  for (const std::size_t piece : {0, 1}) faults_of(piece).hang_reads = true;
+  for (const std::size_t piece : {0U, 1U}) faults_of(piece).hang_reads = true;
   for (std::size_t i = 0; i < 100; ++i) {
     const MonotonicTime start = cluster.clock.now();
     ASSERT_TRUE(cluster.read(extents[i % 2]).ok());
