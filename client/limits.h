@@ -26,10 +26,10 @@ inline constexpr std::uint32_t kStreamPieceBytes = kMaxColumnBytes;
 inline constexpr std::uint64_t kPieceOverheadBytes = 512;
 
 struct PackWriterLimits {
-  // Rows in flight; what arrives meanwhile collects. A drive commits one batch at a time, so that a
-  // second row to the same drives would only wait there: it goes to other drives, or when the last
-  // one is older than `overlap_after`. Rows that are full of large pieces may be more, because two
-  // of them do not fill the pipe.
+  // Rows of small pieces in flight; what arrives meanwhile collects. A drive commits one batch at a
+  // time, so that a second row to the same drives would only wait there: it goes to other drives,
+  // or when something arrives while the last one is older than `overlap_after`. Rows full of large
+  // pieces have a bound of their own, because two of them do not fill the pipe.
   int max_rows_in_flight = 2;
   Duration overlap_after = milliseconds(10);
   int max_full_rows_in_flight = 4;

@@ -64,9 +64,9 @@ class PackPool {
   // The same, but lets a lease that is under way and the pause after a fruitless one end first.
   Task<Status> lease_after_pause(DriveSet avoid);
 
-  // Bytes a row was begun with; retires the pack when it is full.
+  // A row of so many bytes is under way; retires the pack when it is full.
   void row_begun(OpenPack& pack, std::uint64_t data_bytes);
-  // All fragments of one of its rows have ended.
+  // All its fragments have ended; gives the pack back when nothing needs it any more.
   void row_ended(OpenPack& pack);
   void retire(OpenPack& pack);
   void settled(std::span<const Extent> extents);

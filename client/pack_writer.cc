@@ -181,7 +181,8 @@ void Writer::launch() {
   pool_.refresh();
   while (may_launch()) {
     const bool apart = keeps_apart();
-    OpenPackPtr pack = pool_.pick(apart ? small_row_drives_ : DriveSet{}, PackPool::Want::kHealthy);
+    static const DriveSet kAnywhere;
+    OpenPackPtr pack = pool_.pick(apart ? small_row_drives_ : kAnywhere, PackPool::Want::kHealthy);
     if (apart && (pack == nullptr || pack->group.code.k < pool_.preferred_k())) return;
     if (pack == nullptr) {
       leasing_for_queue_ = true;

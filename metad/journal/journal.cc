@@ -261,7 +261,11 @@ void Journal::make_ahead() {
   if (active_->next_offset < active_->device->size_bytes() / 2) return;
   ahead_of_ = active_->generation;
   struct Ahead {
-    static Task<void> run(Journal* journal) { (void)co_await journal->make_file(); }
+    static Task<void> run(Journal* journal) {
+      const Status made = co_await journal->make_file();
+      if (!made.ok())
+        log_warning("metad", "the next journal file could not be made ahead", {{"status", made}});
+    }
   };
   background_.spawn(Ahead::run(this));
 }
