@@ -11,8 +11,8 @@ namespace shoal::s3compat {
 inline constexpr std::size_t kMaxHeadBytes = 32 * 1024;
 // Connections of one loop: the next is closed at once.
 inline constexpr std::size_t kMaxConnections = 20'000;
-// A new connection's or an idle one's next request must have begun by then; a begun head must be
-// whole by then.
+// The client keeps the server waiting for so long at most, or the connection is closed: for a new
+// connection's or an idle one's next request to begin; for a begun head to be whole.
 inline constexpr std::chrono::seconds kIdleTimeout{75};
 inline constexpr std::chrono::seconds kHeadTimeout{15};
 // A body has this time and its length at this rate; a response's the same.

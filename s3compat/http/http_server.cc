@@ -25,10 +25,6 @@ constexpr std::size_t kScratchBytes = 64 * 1024;
 
 const std::string kNothing;
 
-Duration body_time(std::uint64_t bytes) {
-  return kBodyGrace + std::chrono::seconds(bytes / kMinBytesPerSecond);
-}
-
 Result<sockaddr_storage> resolve(const std::string& address, socklen_t* length) {
   const std::size_t colon = address.rfind(':');
   if (colon == std::string::npos)
@@ -67,7 +63,8 @@ bool HttpRequest::has_header(std::string_view name) const {
 struct HttpServer::Connection {
   int fd = -1;
   std::string input;         // received and not used yet
-  MonotonicTime deadline{};  // past it the sweep cuts the connection
+  Duration patience{};       // how long the client may still keep us waiting in this phase
+  MonotonicTime deadline = MonotonicTime::max();  // past it the sweep cuts the connection
   Signal ready;
   bool cut = false;
   ~Connection() {
@@ -121,7 +118,7 @@ class HttpServer::BodyReader final : public RequestBody {
 };
 
 Result<std::unique_ptr<HttpServer>> HttpServer::listen(EventLoop& loop, const std::string& address,
-                                                       HttpHandler handler) {
+                                                       HttpHandler handler, HttpPatience patience) {
   socklen_t length = 0;
   ASSIGN_OR_RETURN(const sockaddr_storage where, resolve(address, &length));
   const int fd = socket(where.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -140,14 +137,16 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(EventLoop& loop, const st
   const std::uint16_t port =
       ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
                                         : reinterpret_cast<sockaddr_in&>(bound).sin_port);
-  return std::unique_ptr<HttpServer>(new HttpServer(loop, fd, port, std::move(handler)));
+  return std::unique_ptr<HttpServer>(new HttpServer(loop, fd, port, std::move(handler), patience));
 }
 
-HttpServer::HttpServer(EventLoop& loop, int fd, std::uint16_t port, HttpHandler handler)
+HttpServer::HttpServer(EventLoop& loop, int fd, std::uint16_t port, HttpHandler handler,
+                       HttpPatience patience)
     : loop_(loop),
       fd_(fd),
       port_(port),
       handler_(std::move(handler)),
+      patience_(patience),
       body_bytes_(kMaxBodyBytes),
       scratch_(kScratchBytes) {}
 
@@ -186,7 +185,6 @@ void HttpServer::accept_ready() {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     auto connection = std::make_shared<Connection>();
     connection->fd = fd;
-    connection->deadline = loop_.now() + kIdleTimeout;
     // Edge-triggered, once for the life of the connection: whoever waits tries again.
     const Status watched =
         loop_.watch(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
@@ -195,6 +193,15 @@ void HttpServer::accept_ready() {
     connections_.insert(connection.get());
     scope_.spawn(serve(std::move(connection)));
   }
+}
+
+// Only this time is the client's: what the server needs for its answer does not count.
+Task<void> HttpServer::wait_for_client(Connection* connection) {
+  const MonotonicTime begin = loop_.now();
+  connection->deadline = begin + connection->patience;
+  co_await connection->ready.wait();
+  connection->patience -= loop_.now() - begin;
+  connection->deadline = MonotonicTime::max();
 }
 
 // Once a second: connections that are past their deadline are cut.
@@ -218,10 +225,10 @@ Task<void> HttpServer::serve(std::shared_ptr<Connection> connection) {
 
 Task<bool> HttpServer::serve_one(Connection* connection) {
   HttpRequest request;
-  connection->deadline = loop_.now() + kIdleTimeout;
+  connection->patience = patience_.idle;
   const bool read = co_await read_head(connection, &request);
   if (!read) co_return false;
-  connection->deadline = loop_.now() + body_time(request.content_length);
+  connection->patience = patience_.body(request.content_length);
   BodyReader body(*this, *connection, request);
   HttpResponse response = co_await handler_(&request, &body);
   if (connection->cut) co_return false;
@@ -234,7 +241,7 @@ Task<bool> HttpServer::serve_one(Connection* connection) {
   }
   const std::uint64_t size =
       response.stream != nullptr ? response.content_length : response.body.size();
-  connection->deadline = loop_.now() + body_time(size);
+  connection->patience = patience_.body(size);
   co_return co_await send_response(connection, &response, keep_alive);
 }
 
@@ -260,7 +267,7 @@ Task<bool> HttpServer::read_head(Connection* connection, HttpRequest* request) {
     }
     if (!begun && !input.empty()) {
       begun = true;
-      connection->deadline = loop_.now() + kHeadTimeout;
+      connection->patience = patience_.head;
     }
     searched = input.size();
     // The scratch buffer is everybody's: it is filled and emptied without waiting in between.
@@ -268,7 +275,7 @@ Task<bool> HttpServer::read_head(Connection* connection, HttpRequest* request) {
     if (n > 0) {
       input.append(reinterpret_cast<const char*>(scratch_.data()), static_cast<std::size_t>(n));
     } else if (n < 0 && errno == EAGAIN && !connection->cut) {
-      co_await connection->ready.wait();
+      co_await wait_for_client(connection);
     } else if (n == 0 || errno != EINTR || connection->cut) {
       co_return false;
     }
@@ -285,7 +292,7 @@ Task<void> HttpServer::refuse(Connection* connection, int status) {
                                                 : "BadRequest";
   response.body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>" + std::string(code) +
                   "</Code><Message>" + std::string(reason_of(status)) + "</Message></Error>";
-  connection->deadline = loop_.now() + kHeadTimeout;
+  connection->patience = patience_.head;
   co_await send_response(connection, &response, false);
   // Closing with unread bytes would reset the connection and take the answer with it.
   shutdown(connection->fd, SHUT_WR);
@@ -303,7 +310,7 @@ Task<long> HttpServer::receive(Connection* connection, std::byte* into, std::siz
     if (n >= 0) co_return static_cast<long>(n);
     if (errno == EINTR) continue;
     if (errno != EAGAIN) co_return -1;
-    co_await connection->ready.wait();
+    co_await wait_for_client(connection);
   }
   co_return -1;
 }
@@ -324,7 +331,7 @@ Task<bool> HttpServer::send_all(Connection* connection, std::string_view head, B
     if (n < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) co_return false;
-      co_await connection->ready.wait();
+      co_await wait_for_client(connection);
       continue;
     }
     for (std::size_t left = static_cast<std::size_t>(n); left > 0;) {

@@ -16,6 +16,7 @@
 #include "base/buffer.h"
 #include "base/io/event_loop.h"
 #include "base/result.h"
+#include "s3compat/limits.h"
 
 namespace shoal::s3compat {
 
@@ -63,12 +64,24 @@ struct HttpResponse {
 using HttpHandler =
     std::function<Task<HttpResponse>(const HttpRequest* request, RequestBody* body)>;
 
+// How long a client may keep the server waiting for bytes, or for room to send some. What the
+// server itself needs for an answer does not count.
+struct HttpPatience {
+  Duration idle = kIdleTimeout;  // for the first byte of a request
+  Duration head = kHeadTimeout;  // for the rest of its head
+  Duration grace = kBodyGrace;   // for a body, beside its length at kMinBytesPerSecond
+  Duration body(std::uint64_t bytes) const {
+    return grace + std::chrono::seconds(bytes / kMinBytesPerSecond);
+  }
+};
+
 class HttpServer {
  public:
   // Listens on host:port (port 0: any) on `loop`. Errors: kBusy "address in use" naming it,
   // kInvalidArgument.
   static Result<std::unique_ptr<HttpServer>> listen(EventLoop& loop, const std::string& address,
-                                                    HttpHandler handler);
+                                                    HttpHandler handler,
+                                                    HttpPatience patience = {});
   ~HttpServer();
   // On the loop: starts to accept; stops, closes all connections and waits for what is under way.
   Status start();
@@ -78,7 +91,8 @@ class HttpServer {
  private:
   struct Connection;
   class BodyReader;
-  HttpServer(EventLoop& loop, int fd, std::uint16_t port, HttpHandler handler);
+  HttpServer(EventLoop& loop, int fd, std::uint16_t port, HttpHandler handler,
+             HttpPatience patience);
   void accept_ready();
   Task<void> serve(std::shared_ptr<Connection> connection);
   Task<bool> serve_one(Connection* connection);
@@ -87,12 +101,14 @@ class HttpServer {
   Task<bool> send_response(Connection* connection, HttpResponse* response, bool keep_alive);
   Task<long> receive(Connection* connection, std::byte* into, std::size_t size);
   Task<bool> send_all(Connection* connection, std::string_view head, BufferList pieces);
+  Task<void> wait_for_client(Connection* connection);
   void sweep();
 
   EventLoop& loop_;
   const int fd_;
   const std::uint16_t port_;
   HttpHandler handler_;
+  const HttpPatience patience_;
   bool stopping_ = false;
   std::unordered_set<Connection*> connections_;
   AsyncSemaphore body_bytes_;
