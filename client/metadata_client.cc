@@ -14,7 +14,7 @@ using std::chrono::milliseconds;
 
 constexpr Duration kAttemptDeadline = std::chrono::seconds(10);
 // A client that has nothing to do asks for a newer map so often, which also renews its lease.
-constexpr Duration kMapInterval = std::chrono::seconds(2);
+constexpr Duration kMapInterval = milliseconds(500);
 constexpr Duration kFirstBackoff = milliseconds(5);
 constexpr Duration kMaxBackoff = milliseconds(500);
 

@@ -71,6 +71,9 @@ struct FragmentInfo {
   FragmentKey key;
   std::optional<RowShape> shape;   // with kShape
   std::uint32_t stored_bytes = 0;  // of this column
+  // With kShape: how far in the drive's log it lies, of 2^32. A hint: what was written together
+  // lies about as far on every drive that was there from the start.
+  std::uint32_t log_place = 0;
 };
 
 // A fragment that the drive should hold and cannot serve.

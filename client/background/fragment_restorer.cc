@@ -29,6 +29,16 @@ std::uint32_t zero_columns(const RowShape& shape) {
 
 }  // namespace
 
+// Columns with the lowest are read, the others left out: of rows that follow each other, and so lie
+// together in the logs, on the same drive, which is then not read there at all, while what is read
+// of the others lies close together. With the rows the drives take turns.
+std::uint64_t FragmentRestorer::turn(const RestoreJob* job, std::uint8_t column) const {
+  constexpr std::uint32_t kRowsOfTurn = 32;
+  const auto& map = router_.view().map();
+  const std::size_t drives = map == nullptr ? 1 : std::max<std::size_t>(map->drives.size(), 1);
+  return (job->group.drives[column].value() + job->key.row / kRowsOfTurn) % drives;
+}
+
 Task<Result<Buffer>> FragmentRestorer::read_column(const RestoreJob* job, std::uint8_t column,
                                                    std::uint32_t length) {
   const DriveId drive = job->group.drives[column];
@@ -85,21 +95,25 @@ Task<Result<Buffer>> FragmentRestorer::decode(const RestoreJob* job) {
   const RowShape& shape = job->shape;
   const std::uint32_t length = shape.height(job->key.column);
   const std::uint32_t zeros = zero_columns(shape);
-  std::vector<Column> columns;
+  std::vector<std::uint8_t> readable;
   std::size_t zero_count = 0;
-  // From a column that turns with the row, so that the drives share the work.
   const auto width = static_cast<std::size_t>(shape.code.width());
-  for (std::size_t i = 0; i < width; ++i) {
-    const std::size_t c = (i + job->key.row) % width;
+  for (std::size_t c = 0; c < width; ++c) {
     if (c == job->key.column) continue;
     if (has(zeros, c)) {
       ++zero_count;
     } else if (has(job->present, c) && router_.view().readable(job->group.drives[c])) {
-      Column column;
-      column.column = static_cast<std::uint8_t>(c);
-      column.length = std::min(length, shape.height(static_cast<int>(c)));
-      columns.push_back(std::move(column));
+      readable.push_back(static_cast<std::uint8_t>(c));
     }
+  }
+  std::sort(readable.begin(), readable.end(),
+            [&](std::uint8_t a, std::uint8_t b) { return turn(job, a) < turn(job, b); });
+  std::vector<Column> columns;
+  for (const std::uint8_t c : readable) {
+    Column column;
+    column.column = c;
+    column.length = std::min(length, shape.height(c));
+    columns.push_back(std::move(column));
   }
   const std::size_t needed = shape.code.k - std::min<std::size_t>(zero_count, shape.code.k);
   CO_RETURN_IF_ERROR(co_await gather(job, &columns, needed));

@@ -16,6 +16,7 @@ struct RestoreJob {
   RowShape shape;
   std::uint32_t present = 0;  // bit c: the drive of column c is thought to have it
   DriveId to;                 // the drive that is to hold it
+  std::uint32_t log_place = 0;  // as AuditedRow's: in which order many are done best
 };
 
 class FragmentRestorer {
@@ -35,6 +36,7 @@ class FragmentRestorer {
     std::uint32_t length = 0;
     Result<Buffer> bytes = UnavailableError("not read");
   };
+  std::uint64_t turn(const RestoreJob* job, std::uint8_t column) const;
   Task<Result<Buffer>> read_column(const RestoreJob* job, std::uint8_t column,
                                    std::uint32_t length);
   Task<void> read_into(const RestoreJob* job, Column* column);

@@ -31,6 +31,11 @@ inline constexpr std::uint64_t kFragmentOverheadBytes = 4096;
 // What an audit of one fragment costs its drive, as the throttle counts it.
 inline constexpr std::uint64_t kAuditedFragmentBytes = 256;
 
+// Packs of one move that are listed and restored side by side.
+inline constexpr std::size_t kPacksOfMoveAtOnce = 2;
+// Packs of all moves that are listed at once: few, so that the first ones are soon restored.
+inline constexpr std::size_t kPacksListedAtOnce = 4;
+
 // With these values as defaults, so that tests can shrink them.
 struct RebuildLimits {
   // Of fragments restored or copied.

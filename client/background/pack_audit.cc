@@ -1,7 +1,9 @@
 #include "client/background/pack_audit.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
+#include <span>
 
 #include "base/async/sync.h"
 
@@ -9,6 +11,9 @@ namespace shoal::client {
 namespace {
 
 constexpr std::uint32_t kPage = 2048;
+// Of so many rows one may be asked for by itself, which costs about twice what one of a list does;
+// if they are more, all are.
+constexpr std::size_t kFewRows = 3;
 constexpr Duration kDeadline = std::chrono::seconds(30);
 constexpr Duration kOpeningsDeadline = std::chrono::seconds(5);
 
@@ -25,10 +30,12 @@ AuditedRow* find_row(std::vector<AuditedRow>* rows, std::uint32_t row) {
   return found != rows->end() && found->row == row ? &*found : nullptr;
 }
 
-void learn_shape(const RowShape& shape, const PlacementGroup& group, AuditedRow* row) {
+void learn_shape(const FragmentInfo& fragment, const PlacementGroup& group, AuditedRow* row) {
+  const RowShape& shape = *fragment.shape;
   if (row->shape_known || !(shape.code == group.code)) return;
   row->shape = shape;
   row->shape_known = true;
+  row->log_place = fragment.log_place;
   for (int c = 0; c < shape.code.width(); ++c)
     if (shape.height(c) > 0) row->wanted |= std::uint32_t{1} << c;
 }
@@ -45,59 +52,140 @@ struct ColumnList {
   std::uint8_t column = 0;
   FragmentDetail detail = FragmentDetail::kShape;
   std::uint32_t AuditedRow::*mask = nullptr;  // gets what is there
+  std::uint32_t first_row = 0;
+  std::uint32_t end_row = UINT32_MAX;
 };
 
-// False: no answer.
-Task<bool> list_column(const SurveySource* source, const DamageMap* damage, PackAudit* audit,
-                       ColumnList list) {
+// What a drive said of it.
+struct Listing {
+  ColumnList list;
+  bool answered = false;
+  std::vector<FragmentInfo> fragments;  // by row and column
+};
+
+Task<void> ask(const SurveySource* source, const DamageMap* damage, PackId pack, Listing* listing) {
+  const ColumnList& list = listing->list;
   const DriveInfo* info = source->map->drive(list.drive);
-  if (info == nullptr || is_absent(*info) || damage->unknown(list.drive)) co_return false;
+  if (info == nullptr || is_absent(*info) || damage->unknown(list.drive)) co_return;
   StorageApi* const storage = source->storage_of(*info);
-  if (storage == nullptr) co_return false;
-  std::uint32_t next = 0;
-  while (true) {
-    const auto page = co_await storage->list_fragments(list.drive, audit->pack, next, kPage,
-                                                       list.detail, deadline_from_now());
-    if (!page.ok()) co_return false;
-    for (const FragmentInfo& fragment : *page) {
-      if (fragment.shape) ++audit->records_read;
-      AuditedRow* row = find_row(&audit->rows, fragment.key.row);
-      if (row == nullptr) {
-        audit->unreferenced_rows.insert(fragment.key.row);
-        audit->unreferenced_bytes += fragment.stored_bytes;
-        row = find_row(&audit->damaged_rows, fragment.key.row);
-        if (row == nullptr) continue;
-      }
-      if (fragment.shape) learn_shape(*fragment.shape, audit->group, row);
-      const RowShape& shape = fragment.shape ? *fragment.shape : row->shape;
-      const bool counts = fragment.key.column == list.column &&
-                          !damage->contains(list.drive, fragment.key) &&
-                          fragment.stored_bytes == shape.height(list.column);
-      if (counts) row->*list.mask |= std::uint32_t{1} << list.column;
-    }
-    // Whole rows only: a page may end inside one, whose rest comes again with the next.
-    if (page->size() < kPage) co_return true;
+  if (storage == nullptr) co_return;
+  std::vector<FragmentInfo>& all = listing->fragments;
+  std::uint32_t next = list.first_row;
+  while (next < list.end_row) {
+    const std::uint32_t limit = std::min(kPage, list.end_row - next);
+    const auto page = co_await storage->list_fragments(list.drive, pack, next, limit, list.detail,
+                                                       deadline_from_now());
+    if (!page.ok()) co_return;
+    // A page may end inside a row, whose rest comes with the next one, behind what is known.
+    const auto fresh = std::find_if(page->begin(), page->end(), [&](const FragmentInfo& one) {
+      return all.empty() || all.back().key < one.key;
+    });
+    all.insert(all.end(), fresh, page->end());
+    if (page->size() < limit) break;
     const std::uint32_t last = page->back().key.row;
     next = last == next ? last + 1 : last;
   }
+  listing->answered = true;
 }
 
-Task<void> list_present(const SurveySource* source, const DamageMap* damage, PackAudit* audit,
-                        std::uint8_t column, FragmentDetail detail) {
-  const DriveId id = audit->group.drives[column];
-  const ColumnList list{id, column, detail, &AuditedRow::present};
-  const bool answered = co_await list_column(source, damage, audit, list);
-  if (answered) co_return;
-  audit->silent |= std::uint32_t{1} << column;
-  const DriveInfo* drive = source->map->drive(id);
-  if (drive == nullptr || is_absent(*drive)) audit->absent |= std::uint32_t{1} << column;
+// Asks for all of them side by side.
+Task<void> ask_all(const SurveySource* source, const DamageMap* damage, PackId pack,
+                   std::vector<Listing>* listings) {
+  TaskScope asking;
+  for (Listing& listing : *listings) asking.spawn(ask(source, damage, pack, &listing));
+  co_await asking.join();
 }
 
-Task<void> list_target(const SurveySource* source, const DamageMap* damage, PackAudit* audit,
-                       const ColumnMove* move, FragmentDetail detail) {
-  const ColumnList list{move->to, move->column, detail, &AuditedRow::at_target};
-  const bool answered = co_await list_column(source, damage, audit, list);
-  if (!answered) audit->silent_targets |= std::uint32_t{1} << move->column;
+void learn_shapes(const Listing& listing, PackAudit* audit) {
+  for (const FragmentInfo& fragment : listing.fragments) {
+    if (!fragment.shape) continue;
+    ++audit->records_read;
+    for (auto* rows : {&audit->rows, &audit->damaged_rows}) {
+      AuditedRow* const row = find_row(rows, fragment.key.row);
+      if (row != nullptr) learn_shape(fragment, audit->group, row);
+    }
+  }
+}
+
+// Whether the drive that was asked has this fragment of its column, as far as it knows.
+bool holds(const Listing& listing, const DamageMap& damage, const FragmentInfo& fragment) {
+  return fragment.key.column == listing.list.column &&
+         !damage.contains(listing.list.drive, fragment.key);
+}
+
+// A row of which every column is listed needs no shape to be known whole: it has what the drives
+// list. `listings` are of all columns in their places.
+void know_complete_rows(std::span<const Listing> listings, const DamageMap& damage,
+                        PackAudit* audit) {
+  const CodeShape& code = audit->group.code;
+  const auto width = static_cast<std::size_t>(code.width());
+  std::vector<std::array<std::uint32_t, kMaxColumns>> heights(audit->rows.size());
+  for (const Listing& listing : listings) {
+    for (const FragmentInfo& fragment : listing.fragments) {
+      const AuditedRow* row = find_row(&audit->rows, fragment.key.row);
+      if (row == nullptr || !holds(listing, damage, fragment)) continue;
+      heights[static_cast<std::size_t>(row - audit->rows.data())][listing.list.column] =
+          fragment.stored_bytes;
+    }
+  }
+  for (std::size_t i = 0; i < heights.size(); ++i) {
+    const std::span<const std::uint32_t> listed(heights[i].data(), width);
+    RowShape shape;
+    shape.code = code;
+    std::copy_n(listed.begin(), code.k, shape.heights.begin());
+    const auto parity = listed.subspan(code.k);
+    const bool complete = std::count(listed.begin(), listed.end(), 0U) == 0 &&
+                          std::all_of(parity.begin(), parity.end(), [&](std::uint32_t height) {
+                            return height == shape.parity_height();
+                          });
+    if (complete) learn_shape({.key = {}, .shape = shape}, audit->group, &audit->rows[i]);
+  }
+}
+
+// Counts what is where it should be. Shapes are known by now.
+void count_listed(const Listing& listing, const DamageMap& damage, PackAudit* audit) {
+  const ColumnList& list = listing.list;
+  for (const FragmentInfo& fragment : listing.fragments) {
+    AuditedRow* row = find_row(&audit->rows, fragment.key.row);
+    if (row == nullptr) {
+      audit->unreferenced_rows.insert(fragment.key.row);
+      audit->unreferenced_bytes += fragment.stored_bytes;
+      row = find_row(&audit->damaged_rows, fragment.key.row);
+      if (row == nullptr) continue;
+    }
+    if (holds(listing, damage, fragment) && fragment.stored_bytes == row->shape.height(list.column))
+      row->*list.mask |= std::uint32_t{1} << list.column;
+  }
+}
+
+Listing listing_of(const PlacementGroup& group, std::uint8_t column, FragmentDetail detail) {
+  const ColumnList list{.drive = group.drives[column],
+                        .column = column,
+                        .detail = detail,
+                        .mask = &AuditedRow::present};
+  return {list, false, {}};
+}
+
+Listing listing_of(const ColumnMove& move, FragmentDetail detail) {
+  const ColumnList list{
+      .drive = move.to, .column = move.column, .detail = detail, .mask = &AuditedRow::at_target};
+  return {list, false, {}};
+}
+
+void count(const SurveySource& source, const std::vector<Listing>& listings,
+           const DamageMap& damage, PackAudit* audit) {
+  for (const Listing& listing : listings) {
+    const std::uint32_t bit = std::uint32_t{1} << listing.list.column;
+    if (listing.answered) {
+      count_listed(listing, damage, audit);
+    } else if (listing.list.mask == &AuditedRow::at_target) {
+      audit->silent_targets |= bit;
+    } else {
+      audit->silent |= bit;
+      const DriveInfo* drive = source.map->drive(listing.list.drive);
+      if (drive == nullptr || is_absent(*drive)) audit->absent |= bit;
+    }
+  }
 }
 
 }  // namespace
@@ -198,6 +286,51 @@ std::optional<std::uint8_t> parity_to_ask(const SurveySource& source, const Dama
   return std::nullopt;
 }
 
+// The shapes of the rows whose shape is not known yet, when they are few.
+Task<void> ask_single_shapes(const SurveySource* source, const DamageMap* damage,
+                             PackAudit* audit) {
+  constexpr std::size_t kAtOnce = 64;
+  const auto parity = parity_to_ask(*source, *damage, audit->group);
+  if (!parity) co_return;
+  std::vector<std::uint32_t> unknown;
+  for (const auto* rows : {&audit->rows, &audit->damaged_rows}) {
+    for (const AuditedRow& row : *rows)
+      if (!row.shape_known) unknown.push_back(row.row);
+  }
+  if (unknown.size() > (audit->rows.size() + audit->damaged_rows.size()) / kFewRows) co_return;
+  for (std::size_t at = 0; at < unknown.size(); at += kAtOnce) {
+    std::vector<Listing> listings;
+    for (std::size_t i = at; i < std::min(at + kAtOnce, unknown.size()); ++i) {
+      Listing one = listing_of(audit->group, *parity, FragmentDetail::kShape);
+      one.list.first_row = unknown[i];
+      one.list.end_row = unknown[i] + 1;
+      listings.push_back(std::move(one));
+    }
+    co_await ask_all(source, damage, audit->pack, &listings);
+    for (const Listing& listing : listings) learn_shapes(listing, audit);
+  }
+}
+
+// The shapes of all rows, which a parity drive reads. What it listed; empty: there is none to ask.
+Task<std::vector<Listing>> ask_shapes(const SurveySource* source, const DamageMap* damage,
+                                      PackAudit* audit) {
+  std::vector<Listing> listings;
+  const auto parity = parity_to_ask(*source, *damage, audit->group);
+  if (!parity) co_return listings;
+  listings.push_back(listing_of(audit->group, *parity, FragmentDetail::kShape));
+  co_await ask_all(source, damage, audit->pack, &listings);
+  learn_shapes(listings.front(), audit);
+  co_return listings;
+}
+
+Task<void> ask_target(const SurveySource* source, const DamageMap* damage, PackAudit* audit,
+                      const ColumnMove* move) {
+  std::vector<Listing> listings;
+  listings.push_back(listing_of(*move, FragmentDetail::kIndexed));
+  co_await ask_all(source, damage, audit->pack, &listings);
+  count(*source, listings, *damage, audit);
+}
+
 }  // namespace
 
 Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* damage,
@@ -213,22 +346,24 @@ Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* 
       audit.damaged_rows.push_back(row);
     }
   }
-  std::optional<std::uint8_t> parity;
-  if (detail == FragmentDetail::kIndexed) {
-    parity = parity_to_ask(*source, *damage, audit.group);
-    if (parity) co_await list_present(source, damage, &audit, *parity, FragmentDetail::kShape);
-    if (!parity || !knows_all_shapes(audit)) {
+  std::vector<Listing> listings;
+  for (std::uint8_t c = 0; c < audit.group.drives.size(); ++c)
+    listings.push_back(listing_of(audit.group, c, detail));
+  for (const ColumnMove& move : audit.group.moves) listings.push_back(listing_of(move, detail));
+  co_await ask_all(source, damage, audit.pack, &listings);
+  if (detail == FragmentDetail::kShape) {
+    for (const Listing& listing : listings) learn_shapes(listing, &audit);
+  } else {
+    know_complete_rows({listings.data(), audit.group.drives.size()}, *damage, &audit);
+    co_await ask_single_shapes(source, damage, &audit);
+    std::vector<Listing> shapes;
+    if (!knows_all_shapes(audit)) shapes = co_await ask_shapes(source, damage, &audit);
+    if (!knows_all_shapes(audit)) {
       auto full = co_await audit_pack(source, damage, record, FragmentDetail::kShape);
       co_return full;
     }
   }
-  // The others side by side.
-  TaskScope lists;
-  for (std::uint8_t c = 0; c < audit.group.drives.size(); ++c)
-    if (c != parity) lists.spawn(list_present(source, damage, &audit, c, detail));
-  for (const ColumnMove& move : audit.group.moves)
-    lists.spawn(list_target(source, damage, &audit, &move, detail));
-  co_await lists.join();
+  count(*source, listings, *damage, &audit);
   co_return audit;
 }
 
@@ -237,14 +372,14 @@ Task<Result<PackAudit>> audit_move(const SurveySource* source, const DamageMap* 
   auto begun = begin_audit(*source, *record);
   if (!begun.ok()) co_return begun.status();
   PackAudit audit = std::move(*begun);
-  const auto parity = parity_to_ask(*source, *damage, audit.group);
-  if (parity) co_await list_present(source, damage, &audit, *parity, FragmentDetail::kShape);
-  if (!parity || !knows_all_shapes(audit)) {
+  const std::vector<Listing> shapes = co_await ask_shapes(source, damage, &audit);
+  if (shapes.empty() || !knows_all_shapes(audit)) {
     auto full = co_await audit_pack(source, damage, record, FragmentDetail::kShape);
     co_return full;
   }
-  co_await list_target(source, damage, &audit, &move, FragmentDetail::kIndexed);
-  presume_present(*source, *damage, std::uint32_t{1} << *parity, &audit);
+  count(*source, shapes, *damage, &audit);
+  co_await ask_target(source, damage, &audit, &move);
+  presume_present(*source, *damage, std::uint32_t{1} << shapes.front().list.column, &audit);
   co_return audit;
 }
 
@@ -252,7 +387,7 @@ Task<bool> has_arrived(const SurveySource* source, const DamageMap* damage, Pack
                        ColumnMove move) {
   const std::uint32_t bit = std::uint32_t{1} << move.column;
   for (AuditedRow& row : audit->rows) row.at_target &= ~bit;
-  co_await list_target(source, damage, audit, &move, FragmentDetail::kIndexed);
+  co_await ask_target(source, damage, audit, &move);
   co_return std::all_of(audit->rows.begin(), audit->rows.end(), [bit](const AuditedRow& row) {
     return (row.wanted & ~row.at_target & bit) == 0;
   });

@@ -53,6 +53,7 @@ struct AuditedRow {
   std::uint32_t row = 0;
   bool shape_known = false;  // else no drive that answered has anything of the row
   RowShape shape;
+  std::uint32_t log_place = 0;  // as FragmentInfo's, of who told the shape
   std::uint32_t wanted = 0;     // bit c: the row has something in column c
   std::uint32_t present = 0;    // bit c: it is on the drive of the column
   std::uint32_t at_target = 0;  // bit c: it is where the column moves to
@@ -82,9 +83,10 @@ struct PackAudit {
   // Fragments of `row` that no drive has where they belong, of drives that answered.
   std::uint32_t missing(const AuditedRow& row) const { return row.wanted & ~row.present & ~silent; }
 };
-// `record` comes with its rows. With kIndexed one parity drive, which has a fragment of every row,
-// reads the shapes and the others answer by their indexes; when it leaves a row unknown, and with
-// kShape, all drives read. Errors: kNotFound when the map does not know the pack's group.
+// `record` comes with its rows. With kIndexed all drives answer by their indexes; only when a row
+// is not listed by all of them, one parity drive, which has a fragment of every row, reads the
+// shapes. When it leaves a row unknown, and with kShape, all drives read. Errors: kNotFound when
+// the map does not know the pack's group.
 Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* damage,
                                    const proto::PackRecord* record, FragmentDetail detail);
 

@@ -103,6 +103,10 @@ std::vector<Rebuilder::Move> Rebuilder::moves(const ClusterMap& map) const {
 
 Task<Duration> Rebuilder::pass(WorkControl* control) {
   control->set_rate(options_.limits.bytes_per_second);
+  if (follows_map_ == nullptr) {
+    follows_map_ = std::make_shared<char>();
+    options_.metadata.on_new_map(follows_map_, [control] { control->hurry(); });
+  }
   const Status refreshed = co_await options_.metadata.refresh_cluster_map();
   if (!refreshed.ok()) {
     note_error(refreshed);
@@ -246,41 +250,77 @@ Task<Status> Rebuilder::run_move(Work* work, Move move) {
                              " changes faster than it is restored");
 }
 
-Task<Result<Rebuilder::Outcome>> Rebuilder::move_packs(Work* work, const DamageMap* damage,
-                                                       Move move, const Progress* before) {
-  Outcome all;
+// The packs of its group that are to be looked at; what is said of the group's packs goes into
+// `outcome`.
+Task<Result<std::vector<PackId>>> Rebuilder::packs_to_move(const Work* work, Move move,
+                                                           const Progress* before,
+                                                           Outcome* outcome) {
+  std::vector<PackId> chosen;
   PackId after(make_pack_id(move.group, 0).value() - 1);
-  while (!work->control->stopping()) {
+  while (true) {
     auto packs = co_await fetch_packs(&work->source, after);
     if (!packs.ok()) co_return packs.status();
-    if (packs->empty()) break;
+    if (packs->empty()) co_return chosen;
     for (const proto::PackRecord& pack : *packs) {
       after = PackId(pack.pack());
-      if (pg_of_pack(after) != move.group || work->control->stopping()) co_return all;
-      all.last_pack = after;
+      if (pg_of_pack(after) != move.group) co_return chosen;
+      outcome->last_pack = after;
       // Asked before its rows are: what was closed then has no more to come.
       const bool open = pack.state() != proto::PACK_CLOSED;
-      if (open) all.open_packs.insert(after);
+      if (open) outcome->open_packs.insert(after);
       // One that is still open is looked at when it is closed.
       if (before->done(after) || (open && before->open.contains(after))) continue;
       if (pack.live_bytes() == 0 && !open) continue;
-      const auto record = co_await fetch_pack(&work->source, after);
-      if (!record.ok()) continue;
-      auto audit = co_await audit_move(&work->source, damage, &*record, move.move);
-      if (!audit.ok()) co_return audit.status();
-      co_await forget_dead_rows(work, &*audit);
-      Outcome found;
-      std::vector<RestoreJob> jobs;
-      find_jobs(*audit, &move, &jobs, &found);
-      found.add(co_await restore_all(work->control, std::move(jobs)));
-      if (found.restored > 0 && found.restored == found.missing) {
-        const bool arrived = co_await has_arrived(&work->source, damage, &*audit, move.move);
-        if (arrived) found.missing = found.restored = 0;
-      }
-      all.add(found);
+      chosen.push_back(after);
     }
   }
+}
+
+// Two at a time: while the last fragments of one are restored, the next one is listed.
+Task<Result<Rebuilder::Outcome>> Rebuilder::move_packs(Work* work, const DamageMap* damage,
+                                                       Move move, const Progress* before) {
+  Outcome all;
+  const auto packs = co_await packs_to_move(work, move, before, &all);
+  if (!packs.ok()) co_return packs.status();
+  Status first;
+  AsyncSemaphore slots(kPacksOfMoveAtOnce);
+  TaskScope moving;
+  for (const PackId pack : *packs) {
+    co_await slots.acquire();
+    if (work->control->stopping() || !first.ok()) break;
+    MovingPack one{work, damage, move, pack, &all, &first, &slots};
+    moving.spawn(move_pack(one));
+  }
+  co_await moving.join();
+  if (!first.ok()) co_return first;
   co_return all;
+}
+
+Task<void> Rebuilder::move_pack(MovingPack one) {
+  const Status moved = co_await restore_moving(&one);
+  if (!moved.ok() && one.first->ok()) *one.first = moved;
+  one.slots->release();
+}
+
+Task<Status> Rebuilder::restore_moving(const MovingPack* one) {
+  const SurveySource* const source = &one->work->source;
+  const auto record = co_await fetch_pack(source, one->pack);
+  if (!record.ok()) co_return OkStatus();  // gone meanwhile
+  co_await listing_.acquire();
+  auto audit = co_await audit_move(source, one->damage, &*record, one->move.move);
+  listing_.release();
+  if (!audit.ok()) co_return audit.status();
+  co_await forget_dead_rows(one->work, &*audit);
+  Outcome found;
+  std::vector<RestoreJob> jobs;
+  find_jobs(*audit, &one->move, &jobs, &found);
+  found.add(co_await restore_all(one->work->control, std::move(jobs)));
+  if (found.restored > 0 && found.restored == found.missing) {
+    const bool arrived = co_await has_arrived(source, one->damage, &*audit, one->move.move);
+    if (arrived) found.missing = found.restored = 0;
+  }
+  one->all->add(found);
+  co_return OkStatus();
 }
 
 Task<Status> Rebuilder::finish(Move move, PackId last_pack) {
@@ -336,6 +376,7 @@ void Rebuilder::add_jobs(const PackAudit& audit, const AuditedRow& row, std::uin
     job.shape = row.shape;
     job.present = row.present;
     job.to = move != nullptr ? move->move.to : audit.group.drives[c];
+    job.log_place = row.log_place;
     jobs->push_back(std::move(job));
   }
 }
@@ -363,8 +404,8 @@ Task<Rebuilder::Outcome> Rebuilder::restore_all(WorkControl* control,
     const bool goes_on = co_await control->take(job.shape.height(job.key.column));
     if (!goes_on) break;
     ++batch.left;
-    const std::uint32_t row = job.key.row;
-    waiting_.emplace(row, Restore{std::move(job), &batch});
+    const std::uint32_t place = job.log_place;
+    waiting_.emplace(place, Restore{std::move(job), &batch});
     start_restores();
   }
   while (batch.left > 0) co_await batch.ended.wait();

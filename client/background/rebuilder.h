@@ -67,6 +67,17 @@ class Rebuilder final : public BackgroundTask {
   };
   using MoveKey = std::tuple<PgId, std::uint8_t, DriveId>;
 
+  // One pack of a move, and what its move gathers.
+  struct MovingPack {
+    Work* work;
+    const DamageMap* damage;
+    Move move;
+    PackId pack;
+    Outcome* all;
+    Status* first;  // error
+    AsyncSemaphore* slots;
+  };
+
   // Jobs that are waited for together.
   struct Batch {
     Outcome outcome;
@@ -84,6 +95,10 @@ class Rebuilder final : public BackgroundTask {
   Task<Status> run_wave(Work* work, std::vector<Move> moving);
   Task<void> run_one(Work* work, Move move, AsyncSemaphore* slots, Status* first);
   Task<Status> run_move(Work* work, Move move);
+  Task<Result<std::vector<PackId>>> packs_to_move(const Work* work, Move move,
+                                                  const Progress* before, Outcome* outcome);
+  Task<void> move_pack(MovingPack one);
+  Task<Status> restore_moving(const MovingPack* one);
   Task<Result<Outcome>> move_packs(Work* work, const DamageMap* damage, Move move,
                                    const Progress* before);
   Task<Status> finish(Move move, PackId last_pack);
@@ -105,11 +120,13 @@ class Rebuilder final : public BackgroundTask {
   void note_rate();
 
   RebuilderOptions options_;
+  std::shared_ptr<void> follows_map_;  // while it lives, a new map ends the rest between passes
   FragmentRestorer restorer_;
-  // Of all moves together, by row: packs that were filled side by side lie in the drives' logs as
-  // they were filled, so that what is under way lies close together there.
+  // Of all moves together, by their place in the drives' logs, so that what is under way lies close
+  // together there.
   std::multimap<std::uint32_t, Restore> waiting_;
   std::uint64_t bytes_under_way_ = 0;
+  AsyncSemaphore listing_{kPacksListedAtOnce};  // packs of moves
   bool starting_ = false;
   // A move cannot end yet, only because packs of its group are open; how long that was waited for
   // last.

@@ -25,13 +25,27 @@ Task<bool> WorkControl::take(std::uint64_t bytes) {
   co_return !stopping_;
 }
 
-Task<bool> WorkControl::pause(Duration duration) {
+Task<bool> WorkControl::pause(Duration duration) { co_return co_await wait(duration, nullptr); }
+
+Task<bool> WorkControl::rest(Duration duration) {
+  co_await wait(duration, &hurried_);
+  hurried_ = false;
+  co_return !stopping_;
+}
+
+Task<bool> WorkControl::wait(Duration duration, const bool* enough) {
   if (stopping_) co_return false;
   const MonotonicTime until = executor_.now() + duration;
   const TimerId timer = executor_.schedule_at(until, [this] { wake_.notify_all(); });
-  while (!stopping_ && executor_.now() < until) co_await wake_.wait();
+  while (!stopping_ && executor_.now() < until && (enough == nullptr || !*enough))
+    co_await wake_.wait();
   executor_.cancel(timer);
   co_return !stopping_;
+}
+
+void WorkControl::hurry() {
+  hurried_ = true;
+  wake_.notify_all();
 }
 
 void WorkControl::stop() {

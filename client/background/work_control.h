@@ -21,16 +21,22 @@ class WorkControl {
   Task<bool> take(std::uint64_t bytes);
   // False: the work is to end now.
   Task<bool> pause(Duration duration);
+  // As pause(); hurry() ends this or the next one early.
+  Task<bool> rest(Duration duration);
+  void hurry();
 
   bool stopping() const { return stopping_; }
   // Ends all waiting.
   void stop();
 
  private:
+  Task<bool> wait(Duration duration, const bool* enough);
+
   Executor& executor_;
   std::uint64_t bytes_per_second_ = 0;
   MonotonicTime paid_at_{};
   bool stopping_ = false;
+  bool hurried_ = false;
   Signal wake_;
 };
 

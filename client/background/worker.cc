@@ -26,7 +26,7 @@ Task<void> Worker::run(Entry* entry) {
     const Duration wait = co_await entry->task->pass(&entry->control);
     // Who waits for the end of a pass hears of it now.
     if (!entry->control.stopping()) co_await report();
-    goes_on = co_await entry->control.pause(wait);
+    goes_on = co_await entry->control.rest(wait);
   }
 }
 

@@ -59,6 +59,7 @@ class RpcChannel::Stream final : public grpc::ClientBidiReactor<grpc::ByteBuffer
     writing = true;
     StartWrite(&out_);
   }
+  void cancel() { context_.TryCancel(); }
   // No write will be started any more.
   void let_go() {
     if (std::exchange(let_go_, true)) return;
@@ -123,7 +124,7 @@ Task<Result<Message>> RpcChannel::call(Message request, MonotonicTime deadline) 
                             options_.address + "; " + std::to_string(kMaxEntryBytes) +
                             " are allowed");
   }
-  Call call{deadline, {}};
+  Call call{deadline, now, {}};
   calls_.emplace(entry.id, &call);
   outbox_.push(std::move(entry));
   if (stream_ == nullptr) connect();
@@ -197,6 +198,7 @@ void RpcChannel::on_frame(Stream* stream, Result<std::vector<Entry>> entries) {
         if (!trouble.ok()) break;
         continue;
       }
+      heard_at_ = executor_.now();
       const auto found = calls_.find(entry.id);
       if (found == calls_.end()) continue;  // its deadline has passed
       Call* const call = found->second;
@@ -208,8 +210,12 @@ void RpcChannel::on_frame(Stream* stream, Result<std::vector<Entry>> entries) {
       }
     }
   }
-  if (trouble.ok()) return;
-  stream_trouble_ = trouble;
+  if (!trouble.ok()) give_up(stream, trouble);
+}
+
+void RpcChannel::give_up(Stream* stream, const Status& why) {
+  stream_trouble_ = why;
+  stream->cancel();  // a write under way may wait for the peer
   on_read_end(stream);
 }
 
@@ -255,9 +261,11 @@ void RpcChannel::expire_calls() {
   const MonotonicTime now = executor_.now();
   std::vector<std::uint64_t> expired;
   bool some_left = false;
+  bool silent = false;
   for (const auto& [id, call] : calls_) {
     if (call->deadline <= now) {
       expired.push_back(id);
+      silent = silent || (heard_at_ <= call->begin && now - call->begin >= options_.silence);
     } else {
       some_left = some_left || call->deadline != MonotonicTime::max();
     }
@@ -273,6 +281,11 @@ void RpcChannel::expire_calls() {
     outbox_.drop_if([&](const Entry& entry) {
       return entry.message.service != Service::kHello && !calls_.contains(entry.id);
     });
+  }
+  if (silent && stream_ != nullptr && !stream_->ended) {
+    log_warning("rpc", "a connection is given up: nothing comes from the peer",
+                {{"peer", options_.address}, {"name", options_.name}});
+    give_up(stream_.get(), UnavailableError("nothing came in time"));
   }
   if (some_left) watch_deadlines();
 }

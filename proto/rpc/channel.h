@@ -25,6 +25,9 @@ struct ChannelOptions {
   std::string name;     // who we are, for the peer's log
   std::string
       cluster_uuid;  // a peer of another cluster is refused; "": learnt from the first hello
+  // A connection on which a call has waited in vain for at least so long, and nothing else has come
+  // meanwhile, is given up, and the next call makes a new one.
+  Duration silence = std::chrono::seconds(5);
 };
 
 class RpcChannel {
@@ -50,6 +53,7 @@ class RpcChannel {
   class Stream;
   struct Call {
     MonotonicTime deadline;
+    MonotonicTime begin;
     Completion<Result<Message>> done;
   };
 
@@ -59,6 +63,7 @@ class RpcChannel {
   void on_frame(Stream* stream, Result<std::vector<Entry>> entries);
   void on_write_done(Stream* stream, bool ok);
   void on_read_end(Stream* stream);
+  void give_up(Stream* stream, const Status& why);
   void on_done(Stream* stream, const Status& status);
   Status take_hello(const Entry& entry);
   void fail_calls(const Status& status);
@@ -70,6 +75,7 @@ class RpcChannel {
   std::shared_ptr<grpc::Channel> channel_;
   std::shared_ptr<Stream> stream_;  // null: not connected
   Status stream_trouble_;           // why the stream was given up, when it was we who did
+  MonotonicTime heard_at_{};        // when the last answer came
   Outbox outbox_;
   bool flush_posted_ = false;
   absl::flat_hash_map<std::uint64_t, Call*> calls_;

@@ -178,6 +178,7 @@ Result<std::vector<FragmentInfo>> fragments_from_proto(PackId pack, FragmentDeta
       ASSIGN_OR_RETURN(info.shape, row_shape_from_proto(one.shape()));
     }
     info.stored_bytes = one.stored_bytes();
+    info.log_place = one.log_place();
     fragments.push_back(info);
   }
   return fragments;
@@ -190,6 +191,7 @@ void fragments_to_proto(const std::vector<FragmentInfo>& from, proto::StorageRep
     out->set_column(info.key.column);
     if (info.shape) row_shape_to_proto(*info.shape, out->mutable_shape());
     out->set_stored_bytes(info.stored_bytes);
+    out->set_log_place(info.log_place);
   }
 }
 

@@ -207,7 +207,11 @@ Result<std::vector<Record>> Drive::parse_batch(const Segment& segment,
                                                const Buffer& summary) const {
   const auto view = peek_batch(summary.span(), uuid_, segment.id, segment.generation);
   if (!view.ok()) return CorruptionError("its summary is gone: " + view.status().message());
-  return parse_summary(summary.span(), *view);
+  auto records = parse_summary(summary.span(), *view);
+  if (records.ok()) {
+    for (Record& record : *records) record.lsn = view->header.lsn;
+  }
+  return records;
 }
 
 // All records of the batch that a fragment came in.
@@ -498,7 +502,7 @@ Task<Result<std::vector<FragmentInfo>>> Drive::list_indexed(PackId pack, std::ui
                                                             std::uint32_t limit) {
   std::vector<FragmentInfo> infos;
   for (const auto& [key, location] : located(pack, RowColumn{first_row} << 8, limit))
-    infos.push_back({key, {}, location.bytes});
+    infos.push_back({key, {}, location.bytes, 0});
   co_return infos;
 }
 
@@ -533,6 +537,12 @@ Task<Result<std::vector<FragmentInfo>>> Drive::list_fragments(PackId pack, std::
   co_return infos;
 }
 
+std::uint32_t Drive::log_place(std::uint64_t lsn) const {
+  constexpr double kWhole = 4294967296.0;
+  return static_cast<std::uint32_t>(static_cast<double>(lsn) / static_cast<double>(next_lsn_) *
+                                    kWhole);
+}
+
 // Adds fragments of one batch to the listing.
 Task<void> Drive::list_batch(std::span<const Located> fragments, std::vector<FragmentInfo>* infos,
                              AsyncSemaphore* slots) {
@@ -555,7 +565,7 @@ Task<void> Drive::list_batch(std::span<const Located> fragments, std::vector<Fra
       record = batch.ok() ? take_record(&*batch, key) : Result<Record>(batch.status());
     }
     if (record.ok()) {
-      infos->push_back({key, record->shape, now.bytes});
+      infos->push_back({key, record->shape, now.bytes, log_place(record->lsn)});
     } else {
       note_damage(key, now, record.status());
     }

@@ -158,6 +158,7 @@ class Drive {
   }
   const Location* find(const FragmentKey& key) const;
   std::vector<Located> located(PackId pack, RowColumn from, std::size_t limit) const;
+  std::uint32_t log_place(std::uint64_t lsn) const;
   Task<void> list_batch(std::span<const Located> fragments, std::vector<FragmentInfo>* infos,
                         AsyncSemaphore* slots);
   Status not_here(const FragmentKey& key) const;
@@ -269,7 +270,7 @@ class Drive {
 
   // drive_scan.cc
   struct Batch {
-    BatchHeader header;
+    BatchHeader header{};
     std::uint32_t summary_pages = 0;
     std::uint32_t end_page = 0;
     std::vector<Record> records;

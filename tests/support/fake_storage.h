@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -62,6 +63,7 @@ class FakeStorage final : public StorageApi {
   void flip_bit(DriveId drive, FragmentKey key, std::size_t at) {
     drives_[drive].fragments.at(key).bytes.at(at) ^= std::byte{1};
   }
+  std::function<void(const ReadFragmentRequest&)> on_read;
   std::uint64_t write_count() const { return write_count_; }
   std::uint64_t read_count() const { return read_count_; }
   std::uint64_t read_bytes() const { return read_bytes_; }
@@ -81,6 +83,7 @@ class FakeStorage final : public StorageApi {
 
   Task<Result<Buffer>> read_fragment(ReadFragmentRequest request, MonotonicTime deadline) override {
     ++read_count_;
+    if (on_read) on_read(request);
     CO_RETURN_IF_ERROR(co_await before_read(request.drive, deadline));
     Drive& drive = drives_[request.drive];
     const auto found = drive.fragments.find(request.key);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/random.h"
 #include "tests/support/machine_cluster.h"
@@ -163,6 +164,78 @@ TEST_F(RebuilderTest, AnAuditReadsTheRecordsOfOneDriveOfEachPackAndOfAllWhereTha
   EXPECT_EQ(missing(), 0U);
   EXPECT_GT(cluster.storage.shape_list_count(), live);
   verify();
+}
+
+// A row that every drive of its group lists is whole whatever its shape: only others are read.
+TEST_F(RebuilderTest, AnAuditReadsNothingOfRowsOfWhichAllColumnsAreListed) {
+  const std::string body(std::size_t{8} << 20, 'x');
+  for (const char* key : {"large/1", "large/2"}) {
+    cluster.put(key, body);
+    expected[key] = body;
+  }
+  cluster.close_packs();
+  cluster.storage.reset_counts();
+  const proto::TaskReport report = pass();
+  EXPECT_EQ(report.repair().missing_fragments(), 0U);
+  EXPECT_GT(cluster.storage.list_count(), 0U);
+  EXPECT_EQ(cluster.storage.shape_list_count(), 0U);
+  // Damage is not a listed column.
+  const PackId pack(cluster.packs().front().pack());
+  const PlacementGroup& group = *map().group(pg_of_pack(pack));
+  cluster.storage.mark_damaged(group.drives[1], {pack, 0, 1}, "a flipped page");
+  EXPECT_EQ(pass().repair().restored_fragments(), 1U);
+  EXPECT_EQ(cluster.storage.shape_list_count(), 1U);
+  cluster.storage.wipe(DriveId(3));
+  cluster.clock.advance(RebuildLimits().audit_interval + seconds(1));
+  pass();
+  EXPECT_EQ(missing(), 0U);
+  verify();
+}
+
+// So that nothing is read of the one that is left out, and the reads of the others lie together.
+TEST_F(RebuilderTest, RowsThatFollowEachOtherAreRestoredFromTheSameDrives) {
+  const std::string body(std::size_t{32} << 20, 'x');
+  for (const char* key : {"large/1", "large/2", "large/3"}) {
+    cluster.put(key, body);
+    expected[key] = body;
+  }
+  cluster.close_packs();
+  cluster.storage.wipe(DriveId(3));
+  set_state(3, DriveState::kOut);
+  std::map<PackId, std::set<std::uint8_t>> columns;
+  std::map<PackId, std::set<std::uint32_t>> rows;
+  cluster.storage.on_read = [&](const ReadFragmentRequest& request) {
+    columns[request.key.pack].insert(request.key.column);
+    rows[request.key.pack].insert(request.key.row);
+  };
+  pass();
+  cluster.storage.on_read = nullptr;
+  EXPECT_EQ(moves(), 0U);
+  EXPECT_TRUE(
+      std::any_of(rows.begin(), rows.end(), [](const auto& of) { return of.second.size() > 1; }));
+  for (const auto& [pack, read] : columns) EXPECT_EQ(read.size(), 4U) << pack.to_string();
+  EXPECT_EQ(missing(), 0U);
+  verify();
+}
+
+TEST_F(RebuilderTest, AMoveOfAPackWithoutLiveRowsAndWithoutParityEndsToo) {
+  put(1);
+  const std::vector<proto::PackRecord> packs = cluster.packs();
+  const auto live = std::find_if(packs.begin(), packs.end(),
+                                 [](const auto& pack) { return pack.live_bytes() > 0; });
+  ASSERT_NE(live, packs.end());
+  const PgId group = pg_of_pack(PackId(live->pack()));
+  cluster.remove(expected.begin()->first);
+  expected.clear();
+  const std::vector<DriveId> drives = map().group(group)->drives;
+  set_state(drives[4].value(), DriveState::kOut);
+  set_state(drives[5].value(), DriveState::kDown);
+  ASSERT_FALSE(map().group(group)->moves.empty());
+  pass();
+  cluster.close_packs();
+  set_state(drives[5].value(), DriveState::kUp);
+  pass();
+  EXPECT_EQ(moves(), 0U);
 }
 
 TEST_F(RebuilderTest, AMoveThatWaitsForWritersLooksOnlyAtTheirPacksAgain) {

@@ -43,5 +43,19 @@ TEST_F(WorkControlTest, StopEndsWaiting) {
   EXPECT_FALSE(executor.run(control.take(1)));
 }
 
+TEST_F(WorkControlTest, HurryEndsOneRestAndNothingElse) {
+  const MonotonicTime begin = clock.now();
+  executor.schedule_at(begin + seconds(1), [this] { control.hurry(); });
+  EXPECT_TRUE(executor.run(control.rest(seconds(100))));
+  EXPECT_EQ(clock.now(), begin + seconds(1));
+  control.hurry();  // while nobody rests: for the next one
+  EXPECT_TRUE(executor.run(control.pause(seconds(5))));
+  EXPECT_EQ(clock.now(), begin + seconds(6));
+  EXPECT_TRUE(executor.run(control.rest(seconds(100))));
+  EXPECT_EQ(clock.now(), begin + seconds(6));
+  EXPECT_TRUE(executor.run(control.rest(seconds(100))));
+  EXPECT_EQ(clock.now(), begin + seconds(106));
+}
+
 }  // namespace
 }  // namespace shoal::client

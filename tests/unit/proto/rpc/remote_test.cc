@@ -239,6 +239,63 @@ TEST_F(RemoteTest, GarbageOnThePortHarmsNobody) {
   close(fd);
 }
 
+// A peer that answers the first two calls only after three seconds, and the others at once.
+class SlowPeerTest : public RemoteTest {
+ protected:
+  struct Outcomes {
+    StatusCode brief = StatusCode::kOk;    // with a deadline of half a second
+    StatusCode patient = StatusCode::kOk;  // with one of a minute, on the same connection
+  };
+
+  void SetUp() override {
+    RemoteTest::SetUp();
+    close_channel();
+    server_->stop();
+    const auto answer = [this](Message request, MonotonicTime) -> Task<Result<Message>> {
+      if (calls_++ < 2) co_await sleep_until(Executor::current()->now() + seconds(3));
+      co_return request;
+    };
+    server_ = RpcServer::listen(*server_loop_, {"127.0.0.1:0", kCluster, "slow"}, answer).value();
+    channel_ = std::make_unique<RpcChannel>(
+        *client_loop_,
+        ChannelOptions{server_->address(), "test", kCluster, /*silence=*/milliseconds(200)});
+  }
+  Task<void> call(Duration patience, StatusCode* code) {
+    Message request{Service::kStorage, "?", {}};
+    const auto reply = co_await channel_->call(std::move(request), in(patience));
+    *code = reply.status().code();
+  }
+  Task<Outcomes> call_both(bool others) {
+    Outcomes outcomes;
+    TaskScope calls;
+    calls.spawn(call(milliseconds(500), &outcomes.brief));
+    calls.spawn(call(seconds(60), &outcomes.patient));
+    co_await sleep_until(in(milliseconds(100)));  // both have been sent
+    StatusCode other = StatusCode::kOk;
+    if (others) co_await call(seconds(60), &other);
+    EXPECT_EQ(other, StatusCode::kOk);
+    co_await calls.join();
+    co_return outcomes;
+  }
+
+  int calls_ = 0;
+};
+
+TEST_F(SlowPeerTest, AConnectionOnWhichNothingComesIsGivenUp) {
+  const Outcomes outcomes = wait(call_both(false));
+  EXPECT_EQ(outcomes.brief, StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(outcomes.patient, StatusCode::kUnavailable);
+  StatusCode next = StatusCode::kAborted;
+  wait(call(seconds(60), &next));
+  EXPECT_EQ(next, StatusCode::kOk);
+}
+
+TEST_F(SlowPeerTest, AConnectionOnWhichOthersAreAnsweredIsKept) {
+  const Outcomes outcomes = wait(call_both(true));
+  EXPECT_EQ(outcomes.brief, StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(outcomes.patient, StatusCode::kOk);
+}
+
 TEST_F(RemoteTest, TooLargeARequestIsNotSent) {
   Message request{Service::kStorage, std::string(kMaxEntryBytes + 1, 'x'), {}};
   const auto reply = wait(channel_->call(std::move(request), in(seconds(10))));

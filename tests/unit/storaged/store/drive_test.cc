@@ -270,6 +270,22 @@ TEST_P(DriveTest, DeletionsSurviveAndFreeTheirSpace) {
   EXPECT_EQ(sync_wait(*loop_, drive_->list_fragments(PackId(2), 0, 3)).value().at(0).key.row, 10U);
 }
 
+TEST_P(DriveTest, AListingSaysHowFarInTheLogAFragmentLies) {
+  for (std::uint32_t row = 0; row < 100; ++row)
+    ASSERT_TRUE(write(PackId(1), 99 - row, 4096, row).ok());
+  for (int round = 0; round < 2; ++round) {
+    const auto listed = sync_wait(*loop_, drive_->list_fragments(PackId(1), 0, 100)).value();
+    ASSERT_EQ(listed.size(), 100U);
+    // Written backwards, one by one, and nothing but them.
+    for (std::uint32_t row = 1; row < 100; ++row)
+      EXPECT_LT(listed[row].log_place, listed[row - 1].log_place) << row;
+    EXPECT_GT(listed.front().log_place, 0xF000'0000U);
+    EXPECT_LT(listed.back().log_place, 0x1000'0000U);
+    close();
+    ASSERT_TRUE(open().ok());
+  }
+}
+
 TEST_P(DriveTest, AFragmentThatNoSegmentCanHoldIsRefused) {
   const auto size = static_cast<std::uint32_t>(options_.segment_bytes);
   EXPECT_EQ(write(PackId(1), 0, size, 1).code(), StatusCode::kInvalidArgument);
