@@ -11,8 +11,7 @@ namespace shoal::client {
 namespace {
 
 constexpr std::uint32_t kPage = 2048;
-// Of so many rows one may be asked for by itself, which costs about twice what one of a list does;
-// if they are more, all are.
+// Of so many rows one may be asked for by itself; if they are more, all are, in one list.
 constexpr std::size_t kFewRows = 3;
 constexpr Duration kDeadline = std::chrono::seconds(30);
 constexpr Duration kOpeningsDeadline = std::chrono::seconds(5);

@@ -120,7 +120,8 @@ class Rebuilder final : public BackgroundTask {
   void note_rate();
 
   RebuilderOptions options_;
-  std::shared_ptr<void> follows_map_;  // while it lives, a new map ends the rest between passes
+  // While it lives, a new map ends the rest between passes, by the control of the first one.
+  std::shared_ptr<void> follows_map_;
   FragmentRestorer restorer_;
   // Of all moves together, by their place in the drives' logs, so that what is under way lies close
   // together there.

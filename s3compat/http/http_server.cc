@@ -72,6 +72,27 @@ struct HttpServer::Connection {
   }
 };
 
+// While it lives, the client is waited for. Only this time is the client's: what the server needs
+// for its answer does not count.
+class HttpServer::ClientWait {
+ public:
+  ClientWait(EventLoop& loop, Connection* connection)
+      : loop_(loop), connection_(*connection), begin_(loop.now()) {
+    connection_.deadline = begin_ + connection_.patience;
+  }
+  ClientWait(const ClientWait&) = delete;
+  ClientWait& operator=(const ClientWait&) = delete;
+  ~ClientWait() {
+    connection_.patience -= loop_.now() - begin_;
+    connection_.deadline = MonotonicTime::max();
+  }
+
+ private:
+  EventLoop& loop_;
+  Connection& connection_;
+  const MonotonicTime begin_;
+};
+
 // Reads exactly the request's content length, first what came with the head.
 class HttpServer::BodyReader final : public RequestBody {
  public:
@@ -195,15 +216,6 @@ void HttpServer::accept_ready() {
   }
 }
 
-// Only this time is the client's: what the server needs for its answer does not count.
-Task<void> HttpServer::wait_for_client(Connection* connection) {
-  const MonotonicTime begin = loop_.now();
-  connection->deadline = begin + connection->patience;
-  co_await connection->ready.wait();
-  connection->patience -= loop_.now() - begin;
-  connection->deadline = MonotonicTime::max();
-}
-
 // Once a second: connections that are past their deadline are cut.
 void HttpServer::sweep() {
   const MonotonicTime now = loop_.now();
@@ -275,7 +287,8 @@ Task<bool> HttpServer::read_head(Connection* connection, HttpRequest* request) {
     if (n > 0) {
       input.append(reinterpret_cast<const char*>(scratch_.data()), static_cast<std::size_t>(n));
     } else if (n < 0 && errno == EAGAIN && !connection->cut) {
-      co_await wait_for_client(connection);
+      const ClientWait waiting(loop_, connection);
+      co_await connection->ready.wait();
     } else if (n == 0 || errno != EINTR || connection->cut) {
       co_return false;
     }
@@ -310,7 +323,8 @@ Task<long> HttpServer::receive(Connection* connection, std::byte* into, std::siz
     if (n >= 0) co_return static_cast<long>(n);
     if (errno == EINTR) continue;
     if (errno != EAGAIN) co_return -1;
-    co_await wait_for_client(connection);
+    const ClientWait waiting(loop_, connection);
+    co_await connection->ready.wait();
   }
   co_return -1;
 }
@@ -331,7 +345,8 @@ Task<bool> HttpServer::send_all(Connection* connection, std::string_view head, B
     if (n < 0) {
       if (errno == EINTR) continue;
       if (errno != EAGAIN) co_return false;
-      co_await wait_for_client(connection);
+      const ClientWait waiting(loop_, connection);
+      co_await connection->ready.wait();
       continue;
     }
     for (std::size_t left = static_cast<std::size_t>(n); left > 0;) {

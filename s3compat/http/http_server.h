@@ -91,6 +91,7 @@ class HttpServer {
  private:
   struct Connection;
   class BodyReader;
+  class ClientWait;
   HttpServer(EventLoop& loop, int fd, std::uint16_t port, HttpHandler handler,
              HttpPatience patience);
   void accept_ready();
@@ -101,7 +102,6 @@ class HttpServer {
   Task<bool> send_response(Connection* connection, HttpResponse* response, bool keep_alive);
   Task<long> receive(Connection* connection, std::byte* into, std::size_t size);
   Task<bool> send_all(Connection* connection, std::string_view head, BufferList pieces);
-  Task<void> wait_for_client(Connection* connection);
   void sweep();
 
   EventLoop& loop_;

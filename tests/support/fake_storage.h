@@ -64,6 +64,7 @@ class FakeStorage final : public StorageApi {
     drives_[drive].fragments.at(key).bytes.at(at) ^= std::byte{1};
   }
   std::function<void(const ReadFragmentRequest&)> on_read;
+  std::function<std::uint32_t(const FragmentKey&)> log_place;  // as FragmentInfo's; unset: 0
   std::uint64_t write_count() const { return write_count_; }
   std::uint64_t read_count() const { return read_count_; }
   std::uint64_t read_bytes() const { return read_bytes_; }
@@ -177,6 +178,7 @@ class FakeStorage final : public StorageApi {
       if (key.pack != pack || key.row < first_row || list.size() >= limit) continue;
       FragmentInfo info{key, {}, static_cast<std::uint32_t>(fragment.bytes.size())};
       if (detail == FragmentDetail::kShape) info.shape = fragment.shape;
+      if (log_place) info.log_place = log_place(key);
       list.push_back(info);
     }
     co_return list;

@@ -218,6 +218,39 @@ TEST_F(RebuilderTest, RowsThatFollowEachOtherAreRestoredFromTheSameDrives) {
   verify();
 }
 
+TEST_F(RebuilderTest, WhatWaitsIsRestoredInTheOrderOfTheLog) {
+  put(200);
+  cluster.close_packs();
+  cluster.storage.wipe(DriveId(3));
+  set_state(3, DriveState::kOut);
+  for (const DriveInfo& drive : map().drives)
+    cluster.storage.faults(drive.id).read_delay = std::chrono::milliseconds(1);
+  // Later rows lie further in front.
+  cluster.storage.log_place = [](const FragmentKey& key) { return 1'000'000 - key.row; };
+  std::map<PackId, std::vector<std::uint32_t>> rows;
+  cluster.storage.on_read = [&](const ReadFragmentRequest& request) {
+    auto& read = rows[request.key.pack];
+    if (read.empty() || read.back() != request.key.row) read.push_back(request.key.row);
+  };
+  RebuildLimits one_at_a_time;
+  one_at_a_time.bytes_in_flight = 1;
+  one_at_a_time.bytes_per_second = 0;  // all of a pack wait at once
+  Rebuilder careful{
+      {cluster.worker().metadata(), cluster.worker().router(), cluster.executor, one_at_a_time}};
+  cluster.run(careful.pass(&control));
+  EXPECT_EQ(moves(), 0U);
+  std::size_t in_order = 0;
+  for (auto& [pack, read] : rows) {
+    ASSERT_FALSE(read.empty());
+    // The first one did not wait.
+    EXPECT_TRUE(std::is_sorted(read.rbegin(), read.rend() - 1))
+        << pack.to_string() << ": " << testing::PrintToString(read);
+    in_order += read.size();
+  }
+  EXPECT_GT(in_order, 3 * rows.size());
+  EXPECT_EQ(missing(), 0U);
+}
+
 TEST_F(RebuilderTest, AMoveOfAPackWithoutLiveRowsAndWithoutParityEndsToo) {
   put(1);
   const std::vector<proto::PackRecord> packs = cluster.packs();
@@ -226,6 +259,7 @@ TEST_F(RebuilderTest, AMoveOfAPackWithoutLiveRowsAndWithoutParityEndsToo) {
   ASSERT_NE(live, packs.end());
   const PgId group = pg_of_pack(PackId(live->pack()));
   cluster.remove(expected.begin()->first);
+  cluster.collect();
   expected.clear();
   const std::vector<DriveId> drives = map().group(group)->drives;
   set_state(drives[4].value(), DriveState::kOut);
