@@ -64,15 +64,16 @@ struct ReadFragmentRequest {
 // What list_fragments() says of each.
 enum class FragmentDetail : std::uint8_t {
   kIndexed,  // that the drive's index has it, and its bytes: nothing is read
-  kShape,    // also its row's shape, which is read from the drive
+  kShape,    // also its row's shape, from the footer of its segment if that is less to read
+  kRecord,   // also its row's shape, from its own record, which is read and verified
 };
 
 struct FragmentInfo {
   FragmentKey key;
-  std::optional<RowShape> shape;   // with kShape
+  std::optional<RowShape> shape;   // not with kIndexed
   std::uint32_t stored_bytes = 0;  // of this column
-  // With kShape: how far in the drive's log it lies, of 2^32. A hint: what was written together
-  // lies about as far on every drive that was there from the start.
+  // Not with kIndexed: how far in the drive's log it lies, of 2^32. A hint: what was written
+  // together lies about as far on every drive that was there from the start.
   std::uint32_t log_place = 0;
 };
 
@@ -181,8 +182,8 @@ class StorageApi {
   virtual Task<Result<std::vector<PackInfo>>> list_packs(DriveId drive, PackId after,
                                                          std::uint32_t limit,
                                                          MonotonicTime deadline) = 0;
-  // Fragments of a pack with row >= `first_row`, ascending, at most `limit`. With kShape, one whose
-  // record does not verify is left out; damaged_fragments() has it.
+  // Fragments of a pack with row >= `first_row`, ascending, at most `limit`. With kRecord, one
+  // whose record does not verify is left out; damaged_fragments() has it.
   virtual Task<Result<std::vector<FragmentInfo>>> list_fragments(DriveId drive, PackId pack,
                                                                  std::uint32_t first_row,
                                                                  std::uint32_t limit,

@@ -82,7 +82,9 @@ inline constexpr double kBackgroundUnitBytes = 64 << 10;
 inline constexpr double kBackgroundBurst = 16;
 // What one listed fragment counts.
 inline constexpr std::uint64_t kListedBytes = 256;
-// Summaries that one listing reads side by side.
+// What one more read of a summary costs, as pages of a footer that are read in one piece.
+inline constexpr std::uint64_t kSummaryReadPages = 4;
+// Summaries or footers that one listing reads side by side.
 inline constexpr std::uint64_t kListReadsAtOnce = 8;
 inline constexpr std::chrono::milliseconds kForegroundQuiet{100};
 inline constexpr std::chrono::milliseconds kBackgroundLook{2};

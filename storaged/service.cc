@@ -230,12 +230,9 @@ Task<Result<std::vector<FragmentInfo>>> StorageServer::list_fragments(DriveId id
                                                                       FragmentDetail detail,
                                                                       MonotonicTime deadline) {
   // Only audits and the like ask for lists.
-  const std::uint64_t read = detail == FragmentDetail::kShape ? limit * kListedBytes : 0;
+  const std::uint64_t read = detail != FragmentDetail::kIndexed ? limit * kListedBytes : 0;
   CO_RETURN_IF_ERROR(co_await pace_.admit(read, deadline));
-  auto call = [=](Drive& drive) {
-    return detail == FragmentDetail::kShape ? drive.list_fragments(pack, first_row, limit)
-                                            : drive.list_indexed(pack, first_row, limit);
-  };
+  auto call = [=](Drive& drive) { return drive.list_fragments(pack, first_row, limit, detail); };
   co_return co_await on_drive(id, deadline, call);
 }
 

@@ -310,7 +310,7 @@ Task<void> ask_single_shapes(const SurveySource* source, const DamageMap* damage
   }
 }
 
-// The shapes of all rows, which a parity drive reads. What it listed; empty: there is none to ask.
+// The shapes of all rows, as a parity drive says. What it listed; empty: there is none to ask.
 Task<std::vector<Listing>> ask_shapes(const SurveySource* source, const DamageMap* damage,
                                       PackAudit* audit) {
   std::vector<Listing> listings;
@@ -350,7 +350,7 @@ Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* 
     listings.push_back(listing_of(audit.group, c, detail));
   for (const ColumnMove& move : audit.group.moves) listings.push_back(listing_of(move, detail));
   co_await ask_all(source, damage, audit.pack, &listings);
-  if (detail == FragmentDetail::kShape) {
+  if (detail != FragmentDetail::kIndexed) {
     for (const Listing& listing : listings) learn_shapes(listing, &audit);
   } else {
     know_complete_rows({listings.data(), audit.group.drives.size()}, *damage, &audit);
@@ -358,7 +358,7 @@ Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* 
     std::vector<Listing> shapes;
     if (!knows_all_shapes(audit)) shapes = co_await ask_shapes(source, damage, &audit);
     if (!knows_all_shapes(audit)) {
-      auto full = co_await audit_pack(source, damage, record, FragmentDetail::kShape);
+      auto full = co_await audit_pack(source, damage, record, FragmentDetail::kRecord);
       co_return full;
     }
   }
@@ -373,7 +373,7 @@ Task<Result<PackAudit>> audit_move(const SurveySource* source, const DamageMap* 
   PackAudit audit = std::move(*begun);
   const std::vector<Listing> shapes = co_await ask_shapes(source, damage, &audit);
   if (shapes.empty() || !knows_all_shapes(audit)) {
-    auto full = co_await audit_pack(source, damage, record, FragmentDetail::kShape);
+    auto full = co_await audit_pack(source, damage, record, FragmentDetail::kRecord);
     co_return full;
   }
   count(*source, shapes, *damage, &audit);

@@ -84,9 +84,9 @@ struct PackAudit {
   std::uint32_t missing(const AuditedRow& row) const { return row.wanted & ~row.present & ~silent; }
 };
 // `record` comes with its rows. With kIndexed all drives answer by their indexes; only when a row
-// is not listed by all of them, one parity drive, which has a fragment of every row, reads the
-// shapes. When it leaves a row unknown, and with kShape, all drives read. Errors: kNotFound when
-// the map does not know the pack's group.
+// is not listed by all of them, one parity drive, which has a fragment of every row, says the
+// shapes. When it leaves a row unknown, and with kRecord, all drives read their records. Errors:
+// kNotFound when the map does not know the pack's group.
 Task<Result<PackAudit>> audit_pack(const SurveySource* source, const DamageMap* damage,
                                    const proto::PackRecord* record, FragmentDetail detail);
 

@@ -128,7 +128,7 @@ Task<Result<PoolCheck::Look>> PoolCheck::look(PackId pack) {
   auto record = co_await fetch_pack(&source_, pack);
   if (!record.ok()) co_return record.status();
   Look look{std::move(*record), {}};
-  auto audit = co_await audit_pack(&source_, &damage_, &look.record, FragmentDetail::kShape);
+  auto audit = co_await audit_pack(&source_, &damage_, &look.record, FragmentDetail::kRecord);
   if (!audit.ok()) {
     // Not kNotFound, which is that the pack has gone.
     co_return CorruptionError("pack " + pack.to_string() + ": " + audit.status().message());

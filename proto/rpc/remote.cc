@@ -133,6 +133,7 @@ Task<Result<std::vector<FragmentInfo>>> RemoteStorage::list_fragments(DriveId dr
   message.mutable_list_fragments()->set_first_row(first_row);
   message.mutable_list_fragments()->set_limit(limit);
   message.mutable_list_fragments()->set_without_shapes(detail == FragmentDetail::kIndexed);
+  message.mutable_list_fragments()->set_from_footers(detail == FragmentDetail::kShape);
   auto answer = co_await ask(std::move(message), {}, deadline);
   if (!answer.ok()) co_return answer.status();
   co_return wire::fragments_from_proto(pack, detail, answer->reply);

@@ -91,7 +91,9 @@ Task<Status> run_storage(StorageApi* api, const StorageRequest* request, BufferL
     }
     case StorageRequest::kListFragments: {
       const proto::ListFragments& list = request->list_fragments();
-      const auto detail = list.without_shapes() ? FragmentDetail::kIndexed : FragmentDetail::kShape;
+      const auto detail = list.without_shapes() ? FragmentDetail::kIndexed
+                          : list.from_footers() ? FragmentDetail::kShape
+                                                : FragmentDetail::kRecord;
       const auto fragments = co_await api->list_fragments(
           drive, PackId(list.pack()), list.first_row(), list.limit(), detail, deadline);
       if (fragments.ok()) wire::fragments_to_proto(*fragments, reply);

@@ -174,7 +174,7 @@ Result<std::vector<FragmentInfo>> fragments_from_proto(PackId pack, FragmentDeta
     FragmentInfo info;
     ASSIGN_OR_RETURN(const std::uint8_t column, column_from_wire(one.column()));
     info.key = {pack, one.row(), column};
-    if (detail == FragmentDetail::kShape || one.has_shape()) {
+    if (detail != FragmentDetail::kIndexed || one.has_shape()) {
       ASSIGN_OR_RETURN(info.shape, row_shape_from_proto(one.shape()));
     }
     info.stored_bytes = one.stored_bytes();

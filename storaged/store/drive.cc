@@ -226,14 +226,12 @@ Task<Result<std::vector<Record>>> Drive::load_batch(FragmentKey key, Location lo
   co_return records;
 }
 
-namespace {
-Result<Record> take_record(std::vector<Record>* records, const FragmentKey& key) {
+Result<Record> Drive::take_record(std::vector<Record>* records, const FragmentKey& key) {
   for (Record& record : *records) {
     if (record.type == RecordType::kFragment && record.key == key) return std::move(record);
   }
   return CorruptionError(describe(key) + " is not in the summary that the index names");
 }
-}  // namespace
 
 Task<Result<Record>> Drive::load_record(FragmentKey key, Location location) {
   auto records = co_await load_batch(key, location);
@@ -481,96 +479,6 @@ Task<Status> Drive::delete_rows(PackId pack, std::vector<std::uint32_t> rows) {
   }
   maybe_clean();
   co_return written;
-}
-
-std::vector<PackInfo> Drive::list_packs(PackId after, std::uint32_t limit) const {
-  std::vector<PackInfo> infos;
-  for (const auto& [id, pack] : packs_) {
-    if (id <= after || deleted_packs_.contains(id)) continue;
-    infos.push_back({id, pack.stored_bytes, static_cast<std::uint32_t>(pack.fragments.size()),
-                     pack.sealed_epoch});
-  }
-  const auto by_id = [](const PackInfo& a, const PackInfo& b) { return a.pack < b.pack; };
-  const std::size_t count = std::min<std::size_t>(limit, infos.size());
-  std::partial_sort(infos.begin(), infos.begin() + static_cast<std::ptrdiff_t>(count), infos.end(),
-                    by_id);
-  infos.resize(count);
-  return infos;
-}
-
-Task<Result<std::vector<FragmentInfo>>> Drive::list_indexed(PackId pack, std::uint32_t first_row,
-                                                            std::uint32_t limit) {
-  std::vector<FragmentInfo> infos;
-  for (const auto& [key, location] : located(pack, RowColumn{first_row} << 8, limit))
-    infos.push_back({key, {}, location.bytes, 0});
-  co_return infos;
-}
-
-Task<Result<std::vector<FragmentInfo>>> Drive::list_fragments(PackId pack, std::uint32_t first_row,
-                                                              std::uint32_t limit) {
-  std::vector<FragmentInfo> infos;
-  RowColumn from = RowColumn{first_row} << 8;
-  while (infos.size() < limit) {
-    auto fragments = located(pack, from, limit - infos.size());
-    if (fragments.empty()) break;
-    from = row_column(fragments.back().key) + 1;
-    // Batch by batch: a batch holds many rows of a busy pack, and its summary is read once.
-    const auto batch_of = [](const Located& fragment) {
-      return std::pair(fragment.location.segment, fragment.location.batch_page);
-    };
-    std::sort(fragments.begin(), fragments.end(),
-              [&](const Located& a, const Located& b) { return batch_of(a) < batch_of(b); });
-    AsyncSemaphore slots(kListReadsAtOnce);
-    TaskScope reads;
-    for (auto first = fragments.begin(); first != fragments.end();) {
-      const auto last = std::find_if(first, fragments.end(), [&](const Located& fragment) {
-        return batch_of(fragment) != batch_of(*first);
-      });
-      co_await slots.acquire();
-      reads.spawn(list_batch({first, last}, &infos, &slots));
-      first = last;
-    }
-    co_await reads.join();
-  }
-  std::sort(infos.begin(), infos.end(),
-            [](const FragmentInfo& a, const FragmentInfo& b) { return a.key < b.key; });
-  co_return infos;
-}
-
-std::uint32_t Drive::log_place(std::uint64_t lsn) const {
-  constexpr double kWhole = 4294967296.0;
-  return static_cast<std::uint32_t>(static_cast<double>(lsn) / static_cast<double>(next_lsn_) *
-                                    kWhole);
-}
-
-// Adds fragments of one batch to the listing.
-Task<void> Drive::list_batch(std::span<const Located> fragments, std::vector<FragmentInfo>* infos,
-                             AsyncSemaphore* slots) {
-  // The cleaner may move them, or they may go, while others are read.
-  const auto stays = std::find_if(fragments.begin(), fragments.end(), [this](const Located& one) {
-    const Location* const there = find(one.key);
-    return there != nullptr && *there == one.location;
-  });
-  const bool loaded = stays != fragments.end();
-  Result<std::vector<Record>> batch = std::vector<Record>();
-  if (loaded) batch = co_await load_batch(stays->key, stays->location);
-  for (const auto& [key, location] : fragments) {
-    const Location* const there = find(key);
-    if (there == nullptr) continue;
-    const Location now = *there;
-    Result<Record> record = NotFoundError("not read");
-    if (!loaded || now != location) {
-      record = co_await load_record(key, now);
-    } else {
-      record = batch.ok() ? take_record(&*batch, key) : Result<Record>(batch.status());
-    }
-    if (record.ok()) {
-      infos->push_back({key, record->shape, now.bytes, log_place(record->lsn)});
-    } else {
-      note_damage(key, now, record.status());
-    }
-  }
-  slots->release();
 }
 
 DriveStatus Drive::status() const {

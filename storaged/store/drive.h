@@ -59,11 +59,9 @@ class Drive {
   Task<Status> evict_pack(PackId pack);
   Task<Status> delete_rows(PackId pack, std::vector<std::uint32_t> rows);
   std::vector<PackInfo> list_packs(PackId after, std::uint32_t limit) const;
-  // With FragmentDetail::kShape, and kIndexed.
   Task<Result<std::vector<FragmentInfo>>> list_fragments(PackId pack, std::uint32_t first_row,
-                                                         std::uint32_t limit);
-  Task<Result<std::vector<FragmentInfo>>> list_indexed(PackId pack, std::uint32_t first_row,
-                                                       std::uint32_t limit);
+                                                         std::uint32_t limit,
+                                                         FragmentDetail detail);
   std::vector<DamagedFragment> damaged_fragments(FragmentKey after, std::uint32_t limit) const;
   Status scrub(ScrubAction action, std::uint64_t bytes_per_second);
   DriveStatus status() const;
@@ -158,9 +156,6 @@ class Drive {
   }
   const Location* find(const FragmentKey& key) const;
   std::vector<Located> located(PackId pack, RowColumn from, std::size_t limit) const;
-  std::uint32_t log_place(std::uint64_t lsn) const;
-  Task<void> list_batch(std::span<const Located> fragments, std::vector<FragmentInfo>* infos,
-                        AsyncSemaphore* slots);
   Status not_here(const FragmentKey& key) const;
   bool is_deleted(const FragmentKey& key) const;
   bool being_written(PackId pack) const;
@@ -169,6 +164,7 @@ class Drive {
   Task<Result<bool>> settled(const WriteFragmentRequest* request, Location location);
   Result<std::vector<Record>> parse_batch(const Segment& segment, const Buffer& summary) const;
   Task<Result<std::vector<Record>>> load_batch(FragmentKey key, Location location);
+  static Result<Record> take_record(std::vector<Record>* records, const FragmentKey& key);
   Task<Result<Record>> load_record(FragmentKey key, Location location);
   Task<Result<std::shared_ptr<const std::vector<std::uint32_t>>>> page_crcs(FragmentKey key,
                                                                             Location location);
@@ -258,6 +254,22 @@ class Drive {
   Task<Status> clean_segment(SegmentPtr segment);
   Task<Status> relocate(FragmentKey key, Location location);
   SegmentPtr pick_victim() const;
+
+  // drive_list.cc
+  struct Listing {
+    std::vector<FragmentInfo>* infos;
+    std::vector<Located> left;  // not yet listed
+    AsyncSemaphore slots;
+  };
+  static std::pair<std::uint32_t, std::uint32_t> batch_of(const Located& fragment) {
+    return {fragment.location.segment, fragment.location.batch_page};
+  }
+  Task<void> list_segments(std::span<const Located> fragments, Listing* listing);
+  bool is_listed_by_footer(std::span<const Located> fragments) const;
+  Task<void> list_segment(std::span<const Located> fragments, Listing* listing);
+  Task<void> list_batches(Listing* listing);
+  Task<void> list_batch(std::span<const Located> fragments, Listing* listing);
+  std::uint32_t log_place(std::uint64_t lsn) const;
 
   // drive_recovery.cc
   Task<Status> recover();

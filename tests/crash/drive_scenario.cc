@@ -288,7 +288,7 @@ Task<void> DriveScenario::check() {
     } else if (known->second.deleted == State::kDone) {
       fail("pack " + info.pack.to_string() + " was deleted and is listed");
     }
-    auto all = co_await drive_->list_fragments(info.pack, 0, 1'000'000);
+    auto all = co_await drive_->list_fragments(info.pack, 0, 1'000'000, FragmentDetail::kRecord);
     if (!all.ok()) {
       fail("listing: " + all.status().to_string());
       continue;

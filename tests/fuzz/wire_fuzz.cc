@@ -83,7 +83,8 @@ void check_write(std::string_view bytes) {
 void check_reply(std::string_view bytes) {
   proto::StorageReply message;
   if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return;
-  for (const FragmentDetail detail : {FragmentDetail::kIndexed, FragmentDetail::kShape}) {
+  for (const FragmentDetail detail :
+       {FragmentDetail::kIndexed, FragmentDetail::kShape, FragmentDetail::kRecord}) {
     const auto fragments = wire::fragments_from_proto(PackId(1), detail, message);
     if (!fragments.ok()) continue;
     for (const FragmentInfo& info : *fragments) {

@@ -185,7 +185,7 @@ Task<void> LedgerCheck::list_drive(StorageNode* node) {
   for (const PackInfo& pack : *packs) {
     held_[id.value()].insert(pack.pack.value());
     const auto fragments = co_await node->server->list_fragments(
-        id, pack.pack, 0, 1'000'000, FragmentDetail::kShape, deadline());
+        id, pack.pack, 0, 1'000'000, FragmentDetail::kRecord, deadline());
     if (!fragments.ok()) {
       if (!is_excused(*node))
         breach("listing " + node->host.name + ": " + fragments.status().to_string());

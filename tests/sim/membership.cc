@@ -379,7 +379,7 @@ Task<void> Membership::check_finished(PgId group, std::uint8_t column, StorageNo
     if (!node->host.up()) co_return;
     co_await hop_to(*node->host.executor);
     const auto fragments = co_await node->server->list_fragments(
-        node->info.id, pack, 0, 1'000'000, FragmentDetail::kShape, simulator_.now() + seconds(60));
+        node->info.id, pack, 0, 1'000'000, FragmentDetail::kRecord, simulator_.now() + seconds(60));
     co_await hop_to(simulator_.world());
     if (!fragments.ok() || life != node->host.lives) co_return;
     for (const FragmentInfo& fragment : *fragments)

@@ -66,6 +66,7 @@ class FakeStorage final : public StorageApi {
   std::function<void(const ReadFragmentRequest&)> on_read;
   std::function<std::uint32_t(const FragmentKey&)> log_place;  // as FragmentInfo's; unset: 0
   std::uint64_t write_count() const { return write_count_; }
+  FragmentDetail last_list_detail() const { return last_list_detail_; }
   std::uint64_t read_count() const { return read_count_; }
   std::uint64_t read_bytes() const { return read_bytes_; }
   std::uint64_t write_calls_in_flight() const { return writes_in_flight_; }
@@ -171,13 +172,14 @@ class FakeStorage final : public StorageApi {
                                                          std::uint32_t limit, FragmentDetail detail,
                                                          MonotonicTime) override {
     ++list_count_;
-    if (detail == FragmentDetail::kShape) ++shape_list_count_;
+    if (detail != FragmentDetail::kIndexed) ++shape_list_count_;
+    last_list_detail_ = detail;
     if (drives_[drive].faults.silent) co_return DeadlineExceededError("no list came");
     std::vector<FragmentInfo> list;
     for (const auto& [key, fragment] : drives_[drive].fragments) {
       if (key.pack != pack || key.row < first_row || list.size() >= limit) continue;
       FragmentInfo info{key, {}, static_cast<std::uint32_t>(fragment.bytes.size())};
-      if (detail == FragmentDetail::kShape) info.shape = fragment.shape;
+      if (detail != FragmentDetail::kIndexed) info.shape = fragment.shape;
       if (log_place) info.log_place = log_place(key);
       list.push_back(info);
     }
@@ -317,6 +319,7 @@ class FakeStorage final : public StorageApi {
 
   std::map<DriveId, Drive> drives_;
   std::uint64_t write_count_ = 0;
+  FragmentDetail last_list_detail_ = FragmentDetail::kIndexed;
   std::uint64_t read_count_ = 0;
   std::uint64_t read_bytes_ = 0;
   std::uint64_t list_count_ = 0;

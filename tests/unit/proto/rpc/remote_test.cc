@@ -110,13 +110,15 @@ TEST_F(RemoteTest, FragmentsOfAllSizesComeBack) {
     ASSERT_TRUE(shape.ok());
     EXPECT_EQ(*shape, request.shape);
   }
-  for (const FragmentDetail detail : {FragmentDetail::kShape, FragmentDetail::kIndexed}) {
+  for (const FragmentDetail detail :
+       {FragmentDetail::kIndexed, FragmentDetail::kShape, FragmentDetail::kRecord}) {
     const auto listed = wait(
         remote_->list_fragments(kDrive, make_pack_id(PgId(3), 4), 0, 100, detail, in(seconds(10))));
     ASSERT_TRUE(listed.ok());
     ASSERT_EQ(listed->size(), 5U);
     EXPECT_EQ(listed->front().stored_bytes, 1U);
-    EXPECT_EQ(listed->front().shape.has_value(), detail == FragmentDetail::kShape);
+    EXPECT_EQ(listed->front().shape.has_value(), detail != FragmentDetail::kIndexed);
+    EXPECT_EQ(storage_.last_list_detail(), detail);
   }
 }
 

@@ -96,7 +96,7 @@ TEST_F(DriveDamageTest, ADamagedRecordHidesNoOtherFragmentOfItsPack) {
   for (std::uint32_t row = 0; row < 4; ++row) ASSERT_TRUE(write(kPack, row, 4096, row).ok());
   const Place place = place_of(kPack, 1, 4096, 1);
   flip({place.file, place.offset - kPageSize}, 100);  // its summary is the page before
-  const auto listed = executor_.run(drive_->list_fragments(kPack, 0, 3));
+  const auto listed = executor_.run(drive_->list_fragments(kPack, 0, 3, FragmentDetail::kRecord));
   ASSERT_TRUE(listed.ok());
   ASSERT_EQ(listed->size(), 3U);
   EXPECT_EQ(listed->at(1).key.row, 2U);
@@ -105,7 +105,8 @@ TEST_F(DriveDamageTest, ADamagedRecordHidesNoOtherFragmentOfItsPack) {
   EXPECT_EQ(executor_.run(drive_->row_directory({kPack, 1, 0})).status().code(),
             StatusCode::kCorruption);
   ASSERT_TRUE(repair(kPack, 1, 4096, 1).ok());
-  EXPECT_EQ(executor_.run(drive_->list_fragments(kPack, 0, 9))->size(), 4U);
+  EXPECT_EQ(executor_.run(drive_->list_fragments(kPack, 0, 9, FragmentDetail::kRecord))->size(),
+            4U);
 }
 
 TEST_F(DriveDamageTest, ParityFragmentsTellTheirRowsDirectory) {

@@ -205,7 +205,8 @@ TEST_F(DriveRecoveryTest, OfATornLastBatchTheWholeFragmentsStay) {
     ASSERT_TRUE(open().ok());
     EXPECT_EQ(served(6), (std::set<std::uint32_t>{0, 1, 2, 3, 5}));
     EXPECT_EQ(read_code(kPack, 4), StatusCode::kNotFound);
-    EXPECT_EQ(executor_.run(drive_->list_fragments(kPack, 0, 10))->size(), 5U);
+    EXPECT_EQ(executor_.run(drive_->list_fragments(kPack, 0, 10, FragmentDetail::kRecord))->size(),
+              5U);
     EXPECT_TRUE(damaged().empty());
     close();
   }

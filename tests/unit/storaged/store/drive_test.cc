@@ -267,14 +267,20 @@ TEST_P(DriveTest, DeletionsSurviveAndFreeTheirSpace) {
     close();
     ASSERT_TRUE(open().ok());
   }
-  EXPECT_EQ(sync_wait(*loop_, drive_->list_fragments(PackId(2), 0, 3)).value().at(0).key.row, 10U);
+  EXPECT_EQ(sync_wait(*loop_, drive_->list_fragments(PackId(2), 0, 3, FragmentDetail::kRecord))
+                .value()
+                .at(0)
+                .key.row,
+            10U);
 }
 
 TEST_P(DriveTest, AListingSaysHowFarInTheLogAFragmentLies) {
   for (std::uint32_t row = 0; row < 100; ++row)
     ASSERT_TRUE(write(PackId(1), 99 - row, 4096, row).ok());
   for (int round = 0; round < 2; ++round) {
-    const auto listed = sync_wait(*loop_, drive_->list_fragments(PackId(1), 0, 100)).value();
+    const auto listed =
+        sync_wait(*loop_, drive_->list_fragments(PackId(1), 0, 100, FragmentDetail::kRecord))
+            .value();
     ASSERT_EQ(listed.size(), 100U);
     // Written backwards, one by one, and nothing but them.
     for (std::uint32_t row = 1; row < 100; ++row)
