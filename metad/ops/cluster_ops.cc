@@ -46,6 +46,7 @@ Status set_state(ClusterMap* map, const proto::SetDriveState& op, const HasPacks
       std::erase_if(group.moves,
                     [&](const auto& move) { return group.drives[move.column] == drive->id; });
     plan_repairs(map, has_packs);  // first: it may be what stranded columns wait for
+    add_missing_groups(map, main_code(*map), has_packs);  // its fall-backs had gone to others
     plan_balance(map, has_packs);
   }
   return OkStatus();
@@ -74,7 +75,7 @@ Status add_drive(ClusterMap* map, const proto::DriveProto& op, const HasPacks& h
   reply->set_drive(drive.id.value());
   map->drives.push_back(std::move(drive));
   plan_repairs(map, has_packs);  // first: it may be what stranded columns wait for
-  add_missing_groups(map, main_code(*map));
+  add_missing_groups(map, main_code(*map), has_packs);
   plan_balance(map, has_packs);
   return OkStatus();
 }

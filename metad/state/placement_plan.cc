@@ -51,6 +51,10 @@ std::map<DriveId, std::uint32_t> loads(const ClusterMap& map) {
   return load;
 }
 
+std::pair<int, std::set<DriveId>> set_of(const PlacementGroup& group) {
+  return {group.code.k, {group.drives.begin(), group.drives.end()}};
+}
+
 constexpr std::size_t kNoColumn = ~std::size_t{0};
 
 // The group's columns but for `without`, where they will be.
@@ -102,10 +106,12 @@ struct Step {
   DriveId to;
 };
 
-// A column that may go from one drive to the other: not into a domain that has more of its group.
-// Of several, the one farthest from others of the group, and whose number the receiver has least,
-// so that each drive goes on holding each column equally often.
-Step find_step(ClusterMap* map, const FailureDomains& domains, DriveId from, DriveId to) {
+// A column that may go from one drive to the other: not into a domain that has more of its group,
+// unless the group survives as many of them as `wanted` all the same. Of several, the one farthest
+// from others of the group, and whose number the receiver has least, so that each drive goes on
+// holding each column equally often.
+Step find_step(ClusterMap* map, const FailureDomains& domains, int wanted, DriveId from,
+               DriveId to) {
   const int k = widest(*map);
   std::map<std::size_t, int> roles;
   for (const PlacementGroup& group : map->groups) {
@@ -113,16 +119,18 @@ Step find_step(ClusterMap* map, const FailureDomains& domains, DriveId from, Dri
       if (destination(group, c) == to) ++roles[c];
   }
   Step best;
-  std::pair<int, int> best_cost;
+  std::tuple<int, int, int> best_cost;
   for (PlacementGroup& group : map->groups) {
     if (group.code.k != k || !group.moves.empty() || takes_part(group, to)) continue;
     for (std::size_t c = 0; c < group.drives.size(); ++c) {
       if (group.drives[c] != from) continue;
-      const FailureDomains::Row others = row_of(domains, group, c);
-      const auto after = others.shared_with(to);
-      const auto before = others.shared_with(from);
-      if (after.kept_apart > before.kept_apart) continue;
-      const std::pair cost(after.other - before.other, roles[c]);
+      FailureDomains::Row row = row_of(domains, group, c);
+      const auto after = row.shared_with(to);
+      const auto before = row.shared_with(from);
+      row.add(to);
+      const int closer = std::max(0, after.kept_apart - before.kept_apart);
+      if (closer > 0 && row.may_fail() < wanted) continue;
+      const std::tuple cost(closer, after.other - before.other, roles[c]);
       if (best.group != nullptr && cost >= best_cost) continue;
       best = {&group, c, to};
       best_cost = cost;
@@ -211,7 +219,7 @@ void Balance::even_out() {
       }
     }
     if (to == DriveId()) return;
-    const Step step = find_step(map_, domains_, from, to);
+    const Step step = find_step(map_, domains_, wanted_, from, to);
     if (step.group == nullptr) {
       impossible.insert({from, to});
       continue;
@@ -250,7 +258,7 @@ void plan_balance(ClusterMap* map, const HasPacks& has_packs) {
   balance.even_out();
 }
 
-void add_missing_groups(ClusterMap* map, const CodeShape& code) {
+void add_missing_groups(ClusterMap* map, const CodeShape& code, const HasPacks& has_packs) {
   std::vector<DriveInfo> drives;
   for (const DriveInfo& drive : map->drives)
     if (drive.state == DriveState::kUp) drives.push_back(drive);
@@ -270,12 +278,27 @@ void add_missing_groups(ClusterMap* map, const CodeShape& code) {
       for (std::uint32_t i = wide; i < wanted; ++i) add(std::move((*made)[i]));
     }
   }
-  std::set<std::pair<int, std::set<DriveId>>> known;
-  for (const PlacementGroup& group : map->groups)
-    known.insert({group.code.k, {group.drives.begin(), group.drives.end()}});
-  for (PlacementGroup& group : make_fallback_groups(drives, code, PgId(1))) {
-    if (known.contains({group.code.k, {group.drives.begin(), group.drives.end()}})) continue;
-    add(std::move(group));
+  std::map<std::pair<int, std::set<DriveId>>, PlacementGroup> missing;
+  for (PlacementGroup& group : make_fallback_groups(drives, code, PgId(1)))
+    missing.emplace(set_of(group), std::move(group));
+  // Those that cover what another covers, or what cannot be written now, and hold nothing.
+  std::vector<std::size_t> spare;
+  for (std::size_t i = 0; i < map->groups.size(); ++i) {
+    const PlacementGroup& group = map->groups[i];
+    const bool covers = missing.erase(set_of(group)) > 0;
+    const bool free = group.code.k < code.k && group.moves.empty() && !has_packs(group.id);
+    if (!covers && free) spare.push_back(i);
+  }
+  for (auto& [set, group] : missing) {
+    const auto same = std::find_if(spare.begin(), spare.end(), [&](std::size_t i) {
+      return map->groups[i].code == group.code;
+    });
+    if (same == spare.end()) {
+      add(std::move(group));
+    } else {
+      map->groups[*same].drives = std::move(group.drives);
+      spare.erase(same);
+    }
   }
 }
 

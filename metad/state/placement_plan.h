@@ -21,14 +21,16 @@ std::uint32_t plan_repairs(ClusterMap* map, const HasPacks& has_packs);
 
 // Plans moves out of hosts or racks of which groups could survive more than they do, as when the
 // first ones are joined by others, and from the drives with the most columns to those with
-// the fewest until they differ by one at most; never into a domain that has more of the group than
-// the one it leaves. Ends when half of the wide groups are moving: the rest is planned when those
-// have ended.
+// the fewest until they differ by one at most; into a domain that has more of the group than the
+// one it leaves only where the group survives as many of them as any could. Ends when half of the
+// wide groups are moving: the rest is planned when those have ended.
 void plan_balance(ClusterMap* map, const HasPacks& has_packs);
 
 // Adds groups for the drives that are up: narrower fall-backs for sets of lost drives that no group
-// covers yet, and as many groups of `code` as a new map of so many drives would have.
-void add_missing_groups(ClusterMap* map, const CodeShape& code);
+// covers yet, and as many groups of `code` as a new map of so many drives would have. A fall-back
+// without packs that covers nothing any more, as after its drives were replaced, takes other drives
+// instead of a new one.
+void add_missing_groups(ClusterMap* map, const CodeShape& code, const HasPacks& has_packs);
 
 // Groups per drive of a new map.
 inline constexpr std::uint32_t kGroupsPerDrive = 2;

@@ -141,7 +141,7 @@ TEST(PlanBalance, ANewDriveGetsItsShareAndNothingElseMoves) {
   ClusterMap map = map_of(6, {4, 2, MatrixId::kCauchy});
   map.drives.push_back(drive(7));
   const CodeShape code{4, 2, MatrixId::kCauchy};
-  add_missing_groups(&map, code);
+  add_missing_groups(&map, code, kAllHavePacks);
   for (int round = 0; round < 20; ++round) {
     plan_balance(&map, kAllHavePacks);
     expect_well_formed(map);
@@ -181,7 +181,7 @@ TEST(PlanBalance, HostsAndRacksThatJoinTakeColumnsFromThoseThatHaveTooMany) {
   for (std::uint32_t i = 7; i <= 18; ++i) {
     map.drives.push_back(drive(i, "host-" + std::to_string(i % 2 + 1)));
     map.last_drive = DriveId(i);
-    add_missing_groups(&map, code);
+    add_missing_groups(&map, code, kAllHavePacks);
     plan_balance(&map, kAllHavePacks);
   }
   settle(&map);
@@ -216,21 +216,51 @@ TEST(PlanRepairs, ALostHostIsReplacedInItsRackOrWhereFewestAre) {
   EXPECT_EQ(protection_of(map).hosts_may_fail(), 1U);
 }
 
+bool can_do_without(const ClusterMap& map, DriveId a, DriveId b) {
+  return std::any_of(map.groups.begin(), map.groups.end(), [&](const PlacementGroup& group) {
+    return group.code.m == 2 && !group.holds(a) && !group.holds(b);
+  });
+}
+
+// Racks of two, and a drive alone in its own: it is never in the way of keeping columns apart.
+TEST(AddMissingGroups, AfterOutagesEverySetOfLostDrivesIsCoveredAgain) {
+  const CodeShape code{4, 2, MatrixId::kCauchy};
+  std::vector<DriveInfo> infos;
+  for (std::uint32_t i = 1; i <= 7; ++i) {
+    infos.push_back(drive(i, "host-" + std::to_string(i)));
+    infos.back().rack = "rack-" + std::to_string((i + 1) / 2);
+  }
+  ClusterMap map = *first_cluster_map("cluster", code, infos);
+  const std::size_t count = map.groups.size();
+  const HasPacks wide_have_packs = [&](PgId id) { return map.group(id)->code == code; };
+  for (const std::uint32_t lost : {1, 2, 5, 1}) {
+    set_state(&map, lost, DriveState::kOut);
+    EXPECT_EQ(plan_repairs(&map, wide_have_packs), 0U);
+    finish_all(&map);
+    set_state(&map, lost, DriveState::kUp);
+    plan_repairs(&map, wide_have_packs);
+    add_missing_groups(&map, code, wide_have_packs);
+    settle(&map);
+    for (std::uint32_t a = 1; a <= 7; ++a) {
+      for (std::uint32_t b = a + 1; b <= 7; ++b)
+        EXPECT_TRUE(can_do_without(map, DriveId(a), DriveId(b))) << a << " and " << b;
+    }
+    EXPECT_EQ(map.groups.size(), count);
+    for (const auto& [id, columns] : columns_of(map, 4)) EXPECT_EQ(columns, 12) << id.value();
+    EXPECT_EQ(protection_of(map).racks_may_fail(), 1U);
+  }
+}
+
 TEST(AddMissingGroups, FallBacksCoverEverySetOfLostDrives) {
   ClusterMap map = map_of(6, {4, 2, MatrixId::kCauchy});
   map.drives.push_back(drive(7));
-  add_missing_groups(&map, {4, 2, MatrixId::kCauchy});
+  add_missing_groups(&map, {4, 2, MatrixId::kCauchy}, kNoneHasPacks);
   for (std::uint32_t a = 1; a <= 7; ++a) {
-    for (std::uint32_t b = a + 1; b <= 7; ++b) {
-      const bool covered =
-          std::any_of(map.groups.begin(), map.groups.end(), [&](const PlacementGroup& group) {
-            return group.code.m == 2 && !group.holds(DriveId(a)) && !group.holds(DriveId(b));
-          });
-      EXPECT_TRUE(covered) << a << " and " << b;
-    }
+    for (std::uint32_t b = a + 1; b <= 7; ++b)
+      EXPECT_TRUE(can_do_without(map, DriveId(a), DriveId(b))) << a << " and " << b;
   }
   const std::size_t count = map.groups.size();
-  add_missing_groups(&map, {4, 2, MatrixId::kCauchy});
+  add_missing_groups(&map, {4, 2, MatrixId::kCauchy}, kNoneHasPacks);
   EXPECT_EQ(map.groups.size(), count);
 }
 
