@@ -11,7 +11,11 @@ namespace {
 
 class ClusterOpsTest : public testing::Test {
  protected:
-  void SetUp() override {
+  void SetUp() override { start({2, 1, MatrixId::kCauchy}); }
+  // Anew, with four drives.
+  void start(const CodeShape& code) {
+    machine_ = make_state_machine();
+    session_ = sequence_ = position_ = 0;
     std::vector<DriveInfo> drives;
     for (std::uint32_t i = 1; i <= 4; ++i) {
       DriveInfo drive;
@@ -20,8 +24,8 @@ class ClusterOpsTest : public testing::Test {
       drives.push_back(drive);
     }
     proto::Command command;
-    *command.mutable_set_cluster_map()->mutable_map() = wire::cluster_map_to_proto(
-        *first_cluster_map("cluster", {2, 1, MatrixId::kCauchy}, drives));
+    *command.mutable_set_cluster_map()->mutable_map() =
+        wire::cluster_map_to_proto(*first_cluster_map("cluster", code, drives));
     ASSERT_EQ(run(std::move(command)), StatusCode::kOk);
     proto::Command open;
     open.mutable_open_session()->set_slot_count(4);
@@ -104,7 +108,7 @@ class ClusterOpsTest : public testing::Test {
   }
   const ClusterMap& map() { return machine_->cluster_map(); }
 
-  std::unique_ptr<StateMachine> machine_ = make_state_machine();
+  std::unique_ptr<StateMachine> machine_;
   proto::CommandReply reply_;
   std::uint64_t session_ = 0;
   std::uint64_t sequence_ = 0;
@@ -207,6 +211,19 @@ TEST_F(ClusterOpsTest, ADriveThatWasNotLostAfterAllGetsItsShareAgain) {
   EXPECT_GT(reply_.cluster().moves(), 0U);
   finish_all_moves();
   EXPECT_GT(columns_of(1), before);
+}
+
+TEST_F(ClusterOpsTest, AfterAnOutageAnyDriveMayFailAgain) {
+  start({3, 1, MatrixId::kCauchy});
+  for (const std::uint32_t lost : {1U, 3U}) {
+    ASSERT_EQ(set_state(lost, DriveState::kOut), StatusCode::kOk);
+    ASSERT_EQ(set_state(lost, DriveState::kUp), StatusCode::kOk);
+    for (std::uint32_t down = 1; down <= 4; ++down) {
+      ASSERT_EQ(set_state(down, DriveState::kDown), StatusCode::kOk);
+      EXPECT_EQ(lease(1), StatusCode::kOk) << down << " after " << lost;
+      ASSERT_EQ(set_state(down, DriveState::kUp), StatusCode::kOk);
+    }
+  }
 }
 
 TEST_F(ClusterOpsTest, OnlyADriveInServiceGoesDown) {
