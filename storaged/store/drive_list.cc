@@ -86,8 +86,9 @@ bool Drive::is_listed_by_footer(std::span<const Located> fragments) const {
 Task<void> Drive::list_segment(std::span<const Located> fragments, Listing* listing) {
   const SegmentUse use(this, fragments.front().location.segment);
   Segment& segment = use.segment();
-  Result<std::vector<Record>> records = segment.records;
-  if (segment.state != SegmentState::kActive) records = co_await read_footer(segment);
+  Result<std::vector<Record>> records = NotFoundError("it has a new life");
+  if (segment.state == SegmentState::kActive) records = segment.records;
+  if (segment.state == SegmentState::kSealed) records = co_await read_footer(segment);
   std::unordered_map<std::uint32_t, const Record*> at_page;
   if (records.ok()) {
     for (const Record& record : *records)
