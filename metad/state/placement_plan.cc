@@ -260,8 +260,13 @@ void plan_balance(ClusterMap* map, const HasPacks& has_packs) {
 
 void add_missing_groups(ClusterMap* map, const CodeShape& code, const HasPacks& has_packs) {
   std::vector<DriveInfo> drives;
-  for (const DriveInfo& drive : map->drives)
+  std::vector<DriveInfo> staying;
+  for (const DriveInfo& drive : map->drives) {
     if (drive.state == DriveState::kUp) drives.push_back(drive);
+    if (!is_leaving(*map, drive.id)) staying.push_back(drive);
+  }
+  // Those that are down are expected back.
+  for (DriveInfo& drive : staying) drive.state = DriveState::kUp;
   PgId next(map->groups.empty() ? 1 : map->groups.back().id.value() + 1);
   const auto add = [&](PlacementGroup group) {
     group.id = next;
@@ -279,9 +284,9 @@ void add_missing_groups(ClusterMap* map, const CodeShape& code, const HasPacks& 
     }
   }
   std::map<std::pair<int, std::set<DriveId>>, PlacementGroup> missing;
-  for (PlacementGroup& group : make_fallback_groups(drives, code, PgId(1)))
+  for (PlacementGroup& group : make_fallback_groups(staying, code, PgId(1)))
     missing.emplace(set_of(group), std::move(group));
-  // Those that cover what another covers, or what cannot be written now, and hold nothing.
+  // Those that cover what another covers, or need a drive that leaves, and hold nothing.
   std::vector<std::size_t> spare;
   for (std::size_t i = 0; i < map->groups.size(); ++i) {
     const PlacementGroup& group = map->groups[i];

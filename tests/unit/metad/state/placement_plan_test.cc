@@ -238,8 +238,10 @@ TEST(AddMissingGroups, AfterOutagesEverySetOfLostDrivesIsCoveredAgain) {
     EXPECT_EQ(plan_repairs(&map, wide_have_packs), 0U);
     finish_all(&map);
     set_state(&map, lost, DriveState::kUp);
+    set_state(&map, 3, DriveState::kDown);  // its fall-backs are not for others either
     plan_repairs(&map, wide_have_packs);
     add_missing_groups(&map, code, wide_have_packs);
+    set_state(&map, 3, DriveState::kUp);
     settle(&map);
     for (std::uint32_t a = 1; a <= 7; ++a) {
       for (std::uint32_t b = a + 1; b <= 7; ++b)
