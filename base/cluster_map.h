@@ -46,6 +46,8 @@ struct PlacementGroup {
   CodeShape code;
   std::vector<DriveId> drives;    // code.width() of them; drives[c] holds column c
   std::vector<ColumnMove> moves;  // ascending by column
+  // Written to only while no other group of its code is whole: see make_fallback_groups.
+  bool fallback = false;
 
   bool holds(DriveId drive) const;    // one of its columns is there
   bool expects(DriveId drive) const;  // one is on its way there

@@ -27,6 +27,17 @@ bool FailureDomains::can_lose_a_rack(const CodeShape& code) const {
   return room >= code.width();
 }
 
+std::vector<std::vector<DriveId>> FailureDomains::members(const CodeShape& code) const {
+  const bool by_rack = can_lose_a_rack(code);
+  std::vector<std::vector<DriveId>> members(by_rack ? racks_.size() : host_count_);
+  for (const DriveId id : staying_) {
+    const Domain& domain = domains_.at(id);
+    members[by_rack ? domain.rack : domain.host].push_back(id);
+  }
+  std::erase_if(members, [](const auto& drives) { return drives.empty(); });
+  return members;
+}
+
 int FailureDomains::may_fail(const CodeShape& code) const {
   Row row(*this, code);
   std::vector<DriveId> left = staying_;

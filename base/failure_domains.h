@@ -44,6 +44,8 @@ class FailureDomains {
   int may_fail(const CodeShape& code) const;
   // Whether a row of this code can be laid so that a whole rack may fail.
   bool can_lose_a_rack(const CodeShape& code) const;
+  // The drives, of those that stay, of each domain of the kind by which columns are kept apart.
+  std::vector<std::vector<DriveId>> members(const CodeShape& code) const;
 
  private:
   struct Domain {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -19,15 +20,20 @@ Result<std::vector<PlacementGroup>> make_placement_groups(const std::vector<Driv
                                                           const CodeShape& code,
                                                           std::uint32_t count, PgId first_id);
 
-// Groups of narrower codes with the same number of parity columns, for when so many of the drives
-// are lost that no group of `code` is whole: one for each set of up to m lost drives that leaves
-// fewer than code.width(). Few drives only: more than 16 give none, because there the ordinary
-// groups leave a choice.
+// Groups for when drives are lost and the ordinary ones that are whole are gone, or their columns
+// are on the move: for each set of drives that rows survive the loss of (up to m drives; as many
+// hosts or racks as may fail of a row) one, at least, without them. Of the same code where the
+// drives that are left keep as many columns apart, else of a narrower one with the same number of
+// parity columns: never less protected. `drives` in other states than up count as gone. Where the
+// sets are too many (over kMaxLosses of one size, or kMaxFallbackGroups groups) the larger ones are
+// left out.
 std::vector<PlacementGroup> make_fallback_groups(const std::vector<DriveInfo>& drives,
                                                  const CodeShape& code, PgId first_id);
+inline constexpr std::size_t kMaxLosses = 20'000;
+inline constexpr std::size_t kMaxFallbackGroups = 5'000;
 
-// What the widest groups of a map withstand, as their columns lie now: code.m drives in any case,
-// and as many hosts or racks as hold code.m columns together.
+// What the widest groups of a map withstand, fall-backs aside, as their columns lie now: code.m
+// drives in any case, and as many hosts or racks as hold code.m columns together.
 struct Protection {
   CodeShape code;
   std::uint32_t columns_on_one_host = 0;  // of one row, the most

@@ -93,6 +93,7 @@ std::uint32_t PackPool::wanted_packs() const {
 
 bool PackPool::better(const OpenPack& pack, const OpenPack& than) {
   if (pack.group.code.k != than.group.code.k) return pack.group.code.k > than.group.code.k;
+  if (pack.group.fallback != than.group.fallback) return than.group.fallback;
   if (pack.rows_in_flight != than.rows_in_flight) return pack.rows_in_flight < than.rows_in_flight;
   return pack.last_used < than.last_used;
 }
@@ -151,12 +152,6 @@ Task<Status> PackPool::lease(DriveSet avoid) {
   leasing_ = false;
   leased_.notify_all();
   co_return status;
-}
-
-Task<Status> PackPool::lease_after_pause(DriveSet avoid) {
-  while (leasing_) co_await leased_.wait();
-  if (executor_.now() < no_lease_before_) co_await sleep_until(no_lease_before_);
-  co_return co_await lease(std::move(avoid));
 }
 
 Task<Status> PackPool::lease_once(DriveSet avoid) {

@@ -52,17 +52,15 @@ class PackPool {
     kHealthy,   // only groups whose drives are all up, not penalised and not full
     kAnyWhole,  // penalised drives too: they are guesses, and the last resort; full ones never
   };
-  // The pack for the next row: of the largest k with enough parity, the least busy one, in turn;
-  // none of its drives in `avoid`. Null when there is none. Leases more in the background when few
-  // are left.
+  // The pack for the next row: of the largest k with enough parity, on a fall-back only where there
+  // is no other, the least busy one, in turn; none of its drives in `avoid`. Null when there is
+  // none. Leases more in the background when few are left.
   OpenPackPtr pick(const DriveSet& avoid, Want want);
 
   // Asks metad for packs on groups without the drives in `avoid` and without those known to be bad.
   // One request at a time; a call that comes meanwhile waits for the answer and then returns OK,
   // and so does one that comes too soon after a fruitless one. Errors: metad's.
   Task<Status> lease(DriveSet avoid);
-  // The same, but lets a lease that is under way and the pause after a fruitless one end first.
-  Task<Status> lease_after_pause(DriveSet avoid);
 
   // A row of so many bytes is under way; retires the pack when it is full.
   void row_begun(OpenPack& pack, std::uint64_t data_bytes);

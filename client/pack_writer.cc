@@ -63,8 +63,9 @@ class Writer final : public PackWriter, public FlightOwner {
   bool keeps_apart() const;
   void launch_row(OpenPackPtr pack);
   OpenPackPtr pick_whole();
+  Task<void> back_off(int round);
   Task<void> lease_for_queue();
-  void fail_queue(const Status& status);
+  void fail_queue(const Status& status, MonotonicTime until);
 
   // One row.
   Result<std::shared_ptr<const RowData>> take_row(const CodeShape& code,
@@ -204,41 +205,56 @@ OpenPackPtr Writer::pick_whole() {
   return pack != nullptr ? pack : pool_.pick({}, PackPool::Want::kAnyWhole);
 }
 
+Task<void> Writer::back_off(int round) {
+  const Duration most =
+      std::min(limits_.max_backoff, limits_.first_backoff * (1 << std::min(round, 10)));
+  const auto half = static_cast<std::uint64_t>(most.count() / 2);
+  co_await sleep_for(Duration(half + random_.below(half + 1)));
+}
+
+// Daemons that restart, and drives that metad is about to take for up again, are waited for until
+// the deadline of the pieces.
 Task<void> Writer::lease_for_queue() {
   Status status = co_await pool_.lease({});
   OpenPackPtr pack = pick_whole();
-  if (pack == nullptr) {
-    status = co_await pool_.lease_after_pause({});
+  for (int round = 0; pack == nullptr && !queue_.empty(); ++round) {
+    co_await back_off(round);
+    status = co_await pool_.lease({});
     pack = pick_whole();
+    if (pack != nullptr) break;
+    if (pool_.only_full_drives()) {
+      fail_queue(NoSpaceError("no placement group has room: " + pool_.describe_trouble()),
+                 MonotonicTime::max());
+    } else if (!status.ok() && status.code() != StatusCode::kUnavailable) {
+      fail_queue(status, MonotonicTime::max());
+    } else {
+      std::string text = "no whole placement group to write to: " + pool_.describe_trouble();
+      if (!status.ok()) text += "; " + status.message();
+      fail_queue(UnavailableError(std::move(text)), executor_.now());
+    }
   }
   leasing_for_queue_ = false;
-  if (pack != nullptr) {
-    if (!queue_.empty()) launch_row(std::move(pack));
-    schedule_launch();
-  } else if (pool_.only_full_drives()) {
-    fail_queue(NoSpaceError("no placement group has room: " + pool_.describe_trouble()));
-  } else if (!status.ok()) {
-    fail_queue(status);
-  } else {
-    fail_queue(
-        UnavailableError("no whole placement group to write to: " + pool_.describe_trouble()));
-  }
+  if (pack != nullptr && !queue_.empty()) launch_row(std::move(pack));
+  schedule_launch();
 }
 
-void Writer::fail_queue(const Status& status) {
-  for (const PiecePtr& piece : std::exchange(queue_, {})) {
+// The pieces whose deadline is not after `until`; the oldest are in front.
+void Writer::fail_queue(const Status& status, MonotonicTime until) {
+  while (!queue_.empty() && queue_.front()->deadline <= until) {
+    const PiecePtr piece = std::move(queue_.front());
+    queue_.pop_front();
+    queued_bytes_ -= piece->bytes.size();
+    if (piece->bytes.size() >= kStreamPieceBytes) --queued_stream_pieces_;
     piece->status = status;
     finish_piece(*piece);
   }
-  queued_bytes_ = 0;
-  queued_stream_pieces_ = 0;
 }
 
 void Writer::launch_row(OpenPackPtr pack) {
   const std::size_t before = queue_.size();
   auto data = take_row(pack->group.code, &queue_);
   if (!data.ok()) {
-    fail_queue(data.status());
+    fail_queue(data.status(), MonotonicTime::max());
     return;
   }
   for (const PiecePtr& piece : (*data)->pieces) {
@@ -426,6 +442,7 @@ void Writer::note_failure(RowAttempt& attempt, int column, const Status& status)
     job.trouble += router_.view().describe(drive) + ": " + status.to_string();
   }
   if (attempt.failed) return;
+  if (code == StatusCode::kUnavailable) ++job.out_of_reach;
   attempt.failed = true;
   attempt.error = status;
   --job.live;
@@ -515,7 +532,8 @@ void Writer::note_slow_drives(RowJob& job, const RowAttempt& attempt) {
 // Starts another attempt somewhere else. OK without one when the job is merely slow and has nowhere
 // to go, or no tokens: that is looked at again.
 Task<Status> Writer::rewrite(JobPtr job, bool because_slow) {
-  if (job->attempts >= limits_.max_row_attempts || executor_.now() >= job->deadline) {
+  if (job->attempts - job->out_of_reach >= limits_.max_row_attempts ||
+      executor_.now() >= job->deadline) {
     co_return failure_of(*job);
   }
   OpenPackPtr pack;
@@ -536,7 +554,7 @@ Task<Status> Writer::rewrite(JobPtr job, bool because_slow) {
 }
 
 // A group without the drives that failed this row; when there is none and nothing is under way any
-// more, after a pause any whole group again.
+// more, any whole group again, after a pause and until the row's deadline.
 Task<OpenPackPtr> Writer::find_pack(JobPtr job, bool because_slow) {
   pool_.refresh();
   OpenPackPtr pack = pool_.pick(job->tried, PackPool::Want::kHealthy);
@@ -547,17 +565,20 @@ Task<OpenPackPtr> Writer::find_pack(JobPtr job, bool because_slow) {
   if (pack != nullptr || because_slow) co_return pack;
   pack = pool_.pick(job->tried, PackPool::Want::kAnyWhole);
   if (pack != nullptr || job->live > 0 || pool_.only_full_drives()) co_return pack;
-  const int doublings = std::min(job->attempts - 1, 10);
-  const Duration backoff = std::min(limits_.max_backoff, limits_.first_backoff * (1 << doublings));
-  const auto half = static_cast<std::uint64_t>(backoff.count() / 2);
-  co_await sleep_for(Duration(half + random_.below(half + 1)));
-  if (job->answered) co_return nullptr;
-  job->tried.clear();
-  pool_.refresh();
-  pack = pool_.pick({}, PackPool::Want::kAnyWhole);
-  if (pack != nullptr) co_return pack;
-  (void)co_await pool_.lease({});
-  co_return pool_.pick({}, PackPool::Want::kAnyWhole);
+  for (int round = job->attempts - 1; executor_.now() < job->deadline; ++round) {
+    co_await back_off(round);
+    if (job->answered) break;
+    job->tried.clear();
+    pool_.refresh();
+    pack = pool_.pick({}, PackPool::Want::kAnyWhole);
+    if (pack != nullptr) co_return pack;
+    const Status leased = co_await pool_.lease({});
+    if (job->answered) break;
+    pack = pool_.pick({}, PackPool::Want::kAnyWhole);
+    const bool hopeless = !leased.ok() && leased.code() != StatusCode::kUnavailable;
+    if (pack != nullptr || hopeless || pool_.only_full_drives()) co_return pack;
+  }
+  co_return nullptr;
 }
 
 // The same bytes under another pack; for a narrower code the pieces are laid out anew, in as many

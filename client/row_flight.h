@@ -70,6 +70,7 @@ struct RowJob {
   bool small = false;     // not all pieces are of a stream
   DriveSet first_drives;  // of a small row: where it began
   int attempts = 0;
+  int out_of_reach = 0;  // of them, those that failed because a drive could not be reached
   int live = 0;  // attempts whose fragments are neither all durable nor failed
   std::shared_ptr<RowAttempt> newest;
   DriveSet tried;  // drives that failed or were slow

@@ -27,6 +27,8 @@ inline constexpr std::chrono::seconds kSessionLease{30};
 // An unlinked file stays at least so long, and is then dropped with others.
 inline constexpr std::chrono::seconds kReapInterval{1};
 inline constexpr std::size_t kReapAtOnce = 10'000;
+// How often a change of the cluster map is planned anew because leases overtook it.
+inline constexpr int kPlanAttempts = 5;
 // How often the drives are asked how they are, and for how long an answer is waited for.
 inline constexpr std::chrono::seconds kMonitorInterval{1};
 inline constexpr std::chrono::seconds kMonitorDeadline{3};

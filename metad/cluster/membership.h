@@ -9,7 +9,7 @@
 
 namespace shoal::metad {
 
-// A first map, with groups of `code` and their narrower fall-backs. Errors: kInvalidArgument when
+// A first map, with groups of `code` and fall-backs. Errors: kInvalidArgument when
 // there are fewer drives than the code needs.
 Result<ClusterMap> first_cluster_map(const std::string& cluster_uuid, const CodeShape& code,
                                      const std::vector<DriveInfo>& drives);

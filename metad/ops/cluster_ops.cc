@@ -27,7 +27,11 @@ DriveInfo* find_drive(ClusterMap* map, std::uint32_t id) {
   return const_cast<DriveInfo*>(map->drive(DriveId(id)));
 }
 
-Status set_state(ClusterMap* map, const proto::SetDriveState& op, const HasPacks& has_packs) {
+bool is_leaving(DriveState state) {
+  return state == DriveState::kDraining || state == DriveState::kOut;
+}
+
+Status set_state(ClusterMap* map, const proto::SetDriveState& op) {
   DriveInfo* drive = find_drive(map, op.drive());
   if (drive == nullptr)
     return NotFoundError("drive " + std::to_string(op.drive()) + " is not in the cluster map");
@@ -38,22 +42,17 @@ Status set_state(ClusterMap* map, const proto::SetDriveState& op, const HasPacks
   if (to == DriveState::kDown && drive->state != DriveState::kUp)
     return AbortedError("drive " + drive->id.to_string() + " is " +
                         std::string(to_string(drive->state)));
-  const bool was_leaving =
-      drive->state == DriveState::kDraining || drive->state == DriveState::kOut;
+  const bool was_leaving = is_leaving(drive->state);
   drive->state = to;
   if (to == DriveState::kUp && was_leaving) {  // what had not left it yet stays
     for (PlacementGroup& group : map->groups)
       std::erase_if(group.moves,
                     [&](const auto& move) { return group.drives[move.column] == drive->id; });
-    plan_repairs(map, has_packs);  // first: it may be what stranded columns wait for
-    add_missing_groups(map, main_code(*map), has_packs);  // its fall-backs had gone to others
-    plan_balance(map, has_packs);
   }
   return OkStatus();
 }
 
-Status add_drive(ClusterMap* map, const proto::DriveProto& op, const HasPacks& has_packs,
-                 proto::ClusterReply* reply) {
+Status add_drive(ClusterMap* map, const proto::DriveProto& op, std::uint32_t* id) {
   DriveInfo drive;
   drive.id = DriveId(op.id() != 0 ? op.id() : map->last_drive.value() + 1);
   drive.node = NodeId(op.node());
@@ -72,16 +71,12 @@ Status add_drive(ClusterMap* map, const proto::DriveProto& op, const HasPacks& h
     return InvalidArgumentError("drive id " + drive.id.to_string() + " is not above " +
                                 map->last_drive.to_string());
   map->last_drive = drive.id;
-  reply->set_drive(drive.id.value());
+  *id = drive.id.value();
   map->drives.push_back(std::move(drive));
-  plan_repairs(map, has_packs);  // first: it may be what stranded columns wait for
-  add_missing_groups(map, main_code(*map), has_packs);
-  plan_balance(map, has_packs);
   return OkStatus();
 }
 
-Status finish_move(const State& state, ClusterMap* map, const proto::FinishMove& op,
-                   const HasPacks& has_packs) {
+Status finish_move(const State& state, ClusterMap* map, const proto::FinishMove& op) {
   const PgId id(op.group());
   auto* group = const_cast<PlacementGroup*>(map->group(id));
   if (group == nullptr) return NotFoundError("placement group " + id.to_string());
@@ -99,7 +94,6 @@ Status finish_move(const State& state, ClusterMap* map, const proto::FinishMove&
   }
   group->moves.erase(found);
   group->drives[op.column()] = DriveId(op.to());
-  plan_balance(map, has_packs);
   return OkStatus();
 }
 
@@ -122,30 +116,88 @@ Status forget_drive(ClusterMap* map, const proto::ForgetDrive& op, const HasPack
   return OkStatus();
 }
 
-}  // namespace
-
-Status change_cluster(State& state, const proto::ChangeCluster& op, proto::ClusterReply* reply) {
-  if (state.cluster_map.epoch == 0) return UnavailableError("the cluster has no map yet");
-  ClusterMap map = state.cluster_map;
-  const HasPacks has_packs = pack_finder(state);
-  Status done;
+// The change alone, without what follows from it. `id` gets that of a drive that is added.
+Status change_map(const State& state, ClusterMap* map, const proto::ChangeCluster& op,
+                  std::uint32_t* id) {
   switch (op.change_case()) {
-    case proto::ChangeCluster::kSetDriveState:
-      done = set_state(&map, op.set_drive_state(), has_packs);
-      break;
-    case proto::ChangeCluster::kAddDrive:
-      done = add_drive(&map, op.add_drive(), has_packs, reply);
-      break;
-    case proto::ChangeCluster::kFinishMove:
-      done = finish_move(state, &map, op.finish_move(), has_packs);
-      break;
+    case proto::ChangeCluster::kSetDriveState: return set_state(map, op.set_drive_state());
+    case proto::ChangeCluster::kAddDrive: return add_drive(map, op.add_drive(), id);
+    case proto::ChangeCluster::kFinishMove: return finish_move(state, map, op.finish_move());
     case proto::ChangeCluster::kForgetDrive:
-      done = forget_drive(&map, op.forget_drive(), has_packs);
-      break;
+      return forget_drive(map, op.forget_drive(), pack_finder(state));
     default: return NotSupportedError("this change of the cluster is not known here");
   }
-  RETURN_IF_ERROR(done);
-  const std::uint32_t stranded = plan_repairs(&map, has_packs);
+}
+
+// Whether drives have columns to give to others after the change.
+bool may_balance(const ClusterMap& before, const proto::ChangeCluster& op) {
+  if (op.has_finish_move() || op.has_add_drive()) return true;
+  if (!op.has_set_drive_state()) return false;
+  const DriveInfo* drive = before.drive(DriveId(op.set_drive_state().drive()));
+  const auto to = static_cast<DriveState>(op.set_drive_state().state());
+  return to == DriveState::kUp && is_leaving(drive->state);
+}
+
+// Whether sets of drives may have lost their fall-back: any change of a drive, and the move of a
+// fall-back's column.
+bool may_miss_groups(const ClusterMap& before, const proto::ChangeCluster& op) {
+  return !op.has_finish_move() || before.group(PgId(op.finish_move().group()))->fallback;
+}
+
+bool same(const PlacementGroup& a, const PlacementGroup& b) {
+  return a.drives == b.drives && a.moves == b.moves;
+}
+
+// Puts a group of a plan into the map, in the place of the one with its id or behind all others.
+Status take_group(ClusterMap* map, const proto::PlacementGroupProto& planned,
+                  const HasPacks& has_packs) {
+  ASSIGN_OR_RETURN(PlacementGroup group, wire::placement_group_from_proto(planned, *map));
+  auto* known = const_cast<PlacementGroup*>(map->group(group.id));
+  if (known == nullptr) {
+    if (!map->groups.empty() && group.id <= map->groups.back().id)
+      return InvalidArgumentError("placement group " + group.id.to_string() + " is out of order");
+    map->groups.push_back(std::move(group));
+    return OkStatus();
+  }
+  if (known->code != group.code || known->fallback != group.fallback)
+    return InvalidArgumentError("placement group " + group.id.to_string() + " may not change");
+  if (known->drives != group.drives && has_packs(group.id))
+    return AbortedError("packs were leased meanwhile on placement group " + group.id.to_string());
+  *known = std::move(group);
+  return OkStatus();
+}
+
+}  // namespace
+
+void plan_change(const State& state, const proto::ChangeCluster& op, proto::PlacementPlan* plan) {
+  plan->set_base_epoch(state.cluster_map.epoch);
+  ClusterMap map = state.cluster_map;
+  std::uint32_t id = 0;
+  if (!change_map(state, &map, op, &id).ok()) return;  // it will be refused
+  const ClusterMap changed = map;
+  const HasPacks has_packs = pack_finder(state);
+  plan_repairs(&map, has_packs);  // first: it may be what stranded columns wait for
+  if (may_miss_groups(state.cluster_map, op)) add_missing_groups(&map, main_code(map), has_packs);
+  if (may_balance(state.cluster_map, op)) plan_balance(&map, has_packs);
+  plan->set_stranded_columns(plan_repairs(&map, has_packs));
+  for (const PlacementGroup& group : map.groups) {
+    const PlacementGroup* before = changed.group(group.id);
+    if (before == nullptr || !same(*before, group))
+      *plan->add_groups() = wire::placement_group_to_proto(group);
+  }
+}
+
+Status change_cluster(State& state, const proto::ChangeCluster& op,
+                      const proto::PlacementPlan& plan, proto::ClusterReply* reply) {
+  if (state.cluster_map.epoch == 0) return UnavailableError("the cluster has no map yet");
+  if (plan.base_epoch() != state.cluster_map.epoch)
+    return AbortedError("the cluster map has changed meanwhile");
+  ClusterMap map = state.cluster_map;
+  std::uint32_t id = 0;
+  RETURN_IF_ERROR(change_map(state, &map, op, &id));
+  const HasPacks has_packs = pack_finder(state);
+  for (const proto::PlacementGroupProto& group : plan.groups())
+    RETURN_IF_ERROR(take_group(&map, group, has_packs).with_context("what was planned"));
   ++map.epoch;
   state.cluster_map_proto = wire::cluster_map_to_proto(map);
   state.cluster_map = std::move(map);
@@ -154,8 +206,9 @@ Status change_cluster(State& state, const proto::ChangeCluster& op, proto::Clust
   for (const PlacementGroup& group : state.cluster_map.groups)
     moves += static_cast<std::uint32_t>(group.moves.size());
   reply->set_epoch(state.cluster_map.epoch);
+  reply->set_drive(id);
   reply->set_moves(moves);
-  reply->set_stranded_columns(stranded);
+  reply->set_stranded_columns(plan.stranded_columns());
   return OkStatus();
 }
 

@@ -47,7 +47,10 @@ Status rows_deleted(State& state, const proto::RowsDeleted& op);
 Status set_cluster_map(State& state, const proto::SetClusterMap& op);
 
 // cluster_ops.cc
-Status change_cluster(State& state, const proto::ChangeCluster& op, proto::ClusterReply* reply);
+// What follows from a change: stamped into its command before that is journaled.
+void plan_change(const State& state, const proto::ChangeCluster& op, proto::PlacementPlan* plan);
+Status change_cluster(State& state, const proto::ChangeCluster& op,
+                      const proto::PlacementPlan& plan, proto::ClusterReply* reply);
 
 // object_ops.cc
 Status create_bucket(State& state, const proto::CreateBucket& op, const Context& context);

@@ -1,5 +1,7 @@
 // Sessions, pack leases and the cluster map.
 #include <algorithm>
+#include <utility>
+#include <vector>
 
 #include "metad/ops/ops.h"
 #include "proto/wire/convert.h"
@@ -25,19 +27,23 @@ bool is_usable(const State& state, const PlacementGroup& group, const proto::Lea
   });
 }
 
-// The next group whose drives are all up and not to be avoided, of the widest code that has one;
-// null if there is none.
-const PlacementGroup* pick_group(State& state, const proto::LeasePacks& op) {
+// The groups whose drives are all up and not to be avoided, of the widest code that has one, and
+// fall-backs only where no other of that code is left: by their place in the table.
+std::vector<bool> groups_to_lease(const State& state, const proto::LeasePacks& op) {
   const auto& groups = state.cluster_map.groups;
-  int widest = 0;
-  for (const PlacementGroup& group : groups) {
-    if (group.code.k > widest && is_usable(state, group, op)) widest = group.code.k;
+  const auto rank = [](const PlacementGroup& group) {
+    return std::pair<int, bool>(group.code.k, !group.fallback);
+  };
+  std::vector<bool> usable(groups.size());
+  std::pair<int, bool> best;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    if (rank(groups[i]) < best || !is_usable(state, groups[i], op)) continue;
+    usable[i] = true;
+    best = rank(groups[i]);
   }
-  if (widest == 0) return nullptr;
-  while (true) {
-    const PlacementGroup& group = groups[state.globals.next_group++ % groups.size()];
-    if (group.code.k == widest && is_usable(state, group, op)) return &group;
-  }
+  for (std::size_t i = 0; i < groups.size(); ++i)
+    if (rank(groups[i]) != best) usable[i] = false;
+  return usable;
 }
 
 }  // namespace
@@ -83,13 +89,15 @@ Status lease_packs(State& state, const proto::LeasePacks& op, const Context& con
   if (op.count() == 0 || op.count() > kMaxLeasesAtOnce) {
     return InvalidArgumentError("1 to " + std::to_string(kMaxLeasesAtOnce) + " packs at once");
   }
+  const std::vector<bool> usable = groups_to_lease(state, op);
+  if (std::find(usable.begin(), usable.end(), true) == usable.end())
+    return UnavailableError("no placement group has all its drives up");
+  const auto next = [&] {
+    while (!usable[state.globals.next_group % usable.size()]) ++state.globals.next_group;
+    return state.cluster_map.groups[state.globals.next_group++ % usable.size()].id;
+  };
   for (std::uint32_t i = 0; i < op.count(); ++i) {
-    const PlacementGroup* group = pick_group(state, op);
-    if (group == nullptr) {
-      if (i > 0) break;
-      return UnavailableError("no placement group has all its drives up");
-    }
-    const PackId id = make_pack_id(group->id, state.globals.next_pack++);
+    const PackId id = make_pack_id(next(), state.globals.next_pack++);
     PackEntry& pack = state.packs[id.value()];
     pack.session = context.session;
     pack.epoch = context.position;

@@ -116,25 +116,44 @@ Task<Result<proto::CommandReply>> MetadataServer::execute(proto::Command command
   // Before it waits for anything: the same one must not get in beside it.
   if (slot.first != 0) by_slot_[slot] = &pending;
   co_await in_flight_.acquire();
-  stamp(&pending);
   Result<proto::CommandReply> reply = UnavailableError("not run");
-  if (pending.bytes.size() > kMaxCommandBytes) {
-    reply = InvalidArgumentError("a command of " + std::to_string(pending.bytes.size()) +
-                                 " bytes is too large");
+  if (pending.command.has_change_cluster()) {
+    reply = co_await run_planned(&pending);
   } else {
-    submit(&pending);
-    reply = co_await pending.done.take();
+    reply = co_await run(&pending);
   }
   if (slot.first != 0 && by_slot_.erase(slot) > 0) slot_ended_.notify_all();
   in_flight_.release();
   co_return reply;
 }
 
+Task<Result<proto::CommandReply>> MetadataServer::run(Pending* pending) {
+  stamp(pending);
+  if (pending->bytes.size() > kMaxCommandBytes) {
+    co_return InvalidArgumentError("a command of " + std::to_string(pending->bytes.size()) +
+                                   " bytes is too large");
+  }
+  submit(pending);
+  co_return co_await pending->done.take();
+}
+
+// What was planned may be overtaken by leases that were under way: then it is planned again.
+Task<Result<proto::CommandReply>> MetadataServer::run_planned(Pending* pending) {
+  const auto guard = co_await cluster_mutex_.lock();
+  for (int left = kPlanAttempts; true; --left) {
+    Pending attempt;
+    attempt.command = pending->command;
+    Result<proto::CommandReply> reply = co_await run(&attempt);
+    const bool overtaken =
+        reply.ok() && status_code_from_wire(reply->status().code()) == StatusCode::kAborted;
+    if (!overtaken || left == 1) co_return reply;
+  }
+}
+
 void MetadataServer::stamp(Pending* pending) {
   last_time_ns_ = std::max(last_time_ns_ + 1, Executor::current()->clock().wall_now_ns());
   pending->command.set_time_ns(last_time_ns_);
-  pending->command.clear_holders();
-  if (pending->command.has_reap_orphans()) machine_->stamp(&pending->command);
+  machine_->stamp(&pending->command);
   pending->command.SerializeToString(&pending->bytes);
 }
 

@@ -80,6 +80,8 @@ class MetadataServer final : public MetadataApi {
   MetadataServer(BlockingPool& pool, MetadataOptions options)
       : pool_(options.background_pool != nullptr ? *options.background_pool : pool),
         options_(std::move(options)) {}
+  Task<Result<proto::CommandReply>> run(Pending* pending);
+  Task<Result<proto::CommandReply>> run_planned(Pending* pending);
   void submit(Pending* pending);
   Task<void> run_journal();
   std::vector<Pending*> take_batch();
@@ -116,6 +118,8 @@ class MetadataServer final : public MetadataApi {
   Signal wake_reaper_;
   absl::flat_hash_map<SlotKey, Pending*> by_slot_;  // commands under way, for those that come twice
   Signal slot_ended_;
+  AsyncMutex
+      cluster_mutex_;  // one change of the cluster map at a time: each is planned on the last
   absl::flat_hash_map<std::uint64_t, MonotonicTime> last_seen_;
   AsyncMutex checkpoint_mutex_;
   bool checkpoint_due_ = false;

@@ -52,6 +52,10 @@ class Machine final : public StateMachine {
 };
 
 void Machine::stamp(proto::Command* command) const {
+  command->clear_holders();
+  command->clear_plan();
+  if (command->has_change_cluster())
+    plan_change(state_, command->change_cluster(), command->mutable_plan());
   for (const std::uint64_t inode : command->reap_orphans().inodes()) {
     const auto open = state_.open_files.find(inode);
     if (open == state_.open_files.end() || open->second.empty()) continue;
@@ -137,7 +141,8 @@ Status Machine::run(const proto::Command& command, const Context& context,
     case proto::Command::kRowsDeleted: return rows_deleted(state_, command.rows_deleted());
     case proto::Command::kSetClusterMap: return set_cluster_map(state_, command.set_cluster_map());
     case proto::Command::kChangeCluster:
-      return change_cluster(state_, command.change_cluster(), reply->mutable_cluster());
+      return change_cluster(state_, command.change_cluster(), command.plan(),
+                            reply->mutable_cluster());
     case proto::Command::kReapOrphans: return reap_orphans(state_, command.reap_orphans(), context);
     default: return run_file(command, context, reply);
   }

@@ -34,15 +34,17 @@ int widest(const ClusterMap& map) {
   return k;
 }
 
-// Columns of wide groups on each drive that is not leaving, once all moves have ended. The narrow
-// ones hold little: they are written to only while drives are missing.
+bool is_wide(const PlacementGroup& group, int k) { return group.code.k == k && !group.fallback; }
+
+// Columns of wide groups on each drive that is not leaving, once all moves have ended. Fall-backs
+// hold little: they are written to only while drives are missing.
 std::map<DriveId, std::uint32_t> loads(const ClusterMap& map) {
   std::map<DriveId, std::uint32_t> load;
   for (const DriveInfo& drive : map.drives)
     if (!is_leaving(map, drive.id)) load[drive.id] = 0;
   const int k = widest(map);
   for (const PlacementGroup& group : map.groups) {
-    if (group.code.k != k) continue;
+    if (!is_wide(group, k)) continue;
     for (std::size_t c = 0; c < group.drives.size(); ++c) {
       const auto found = load.find(destination(group, c));
       if (found != load.end()) ++found->second;
@@ -121,7 +123,7 @@ Step find_step(ClusterMap* map, const FailureDomains& domains, int wanted, Drive
   Step best;
   std::tuple<int, int, int> best_cost;
   for (PlacementGroup& group : map->groups) {
-    if (group.code.k != k || !group.moves.empty() || takes_part(group, to)) continue;
+    if (!is_wide(group, k) || !group.moves.empty() || takes_part(group, to)) continue;
     for (std::size_t c = 0; c < group.drives.size(); ++c) {
       if (group.drives[c] != from) continue;
       FailureDomains::Row row = row_of(domains, group, c);
@@ -164,7 +166,7 @@ class Balance {
   Balance(ClusterMap* map, const HasPacks& has_packs)
       : map_(map), has_packs_(has_packs), domains_(map->drives), k_(widest(*map)) {
     for (const PlacementGroup& group : map->groups) {
-      if (group.code.k != k_) continue;
+      if (!is_wide(group, k_)) continue;
       if (wide_ == 0) wanted_ = domains_.may_fail(group.code);
       ++wide_;
       if (!group.moves.empty()) ++moving_;
@@ -194,7 +196,7 @@ class Balance {
 // could.
 void Balance::spread() {
   for (PlacementGroup& group : map_->groups) {
-    if (group.code.k != k_) continue;
+    if (!is_wide(group, k_)) continue;
     while (may_move() && group.moves.empty() && row_of(domains_, group).may_fail() < wanted_) {
       const Step step = find_spreading_step(*map_, domains_, loads(*map_), &group);
       if (step.group == nullptr) break;
@@ -273,8 +275,9 @@ void add_missing_groups(ClusterMap* map, const CodeShape& code, const HasPacks& 
     next = PgId(next.value() + 1);
     map->groups.push_back(std::move(group));
   };
-  const auto wide = static_cast<std::uint32_t>(std::count_if(
-      map->groups.begin(), map->groups.end(), [&](const auto& g) { return g.code == code; }));
+  const auto wide = static_cast<std::uint32_t>(
+      std::count_if(map->groups.begin(), map->groups.end(),
+                    [&](const auto& g) { return g.code == code && !g.fallback; }));
   const std::uint32_t wanted = kGroupsPerDrive * static_cast<std::uint32_t>(drives.size());
   if (wanted > wide) {
     // The last of a whole table for these drives, so that the roles go on turning.
@@ -287,24 +290,23 @@ void add_missing_groups(ClusterMap* map, const CodeShape& code, const HasPacks& 
   for (PlacementGroup& group : make_fallback_groups(staying, code, PgId(1)))
     missing.emplace(set_of(group), std::move(group));
   // Those that cover what another covers, or need a drive that leaves, and hold nothing.
-  std::vector<std::size_t> spare;
-  for (std::size_t i = 0; i < map->groups.size(); ++i) {
-    const PlacementGroup& group = map->groups[i];
+  std::map<int, std::vector<PlacementGroup*>> spare;  // by the columns' number
+  for (PlacementGroup& group : map->groups) {
+    if (!group.fallback || !group.moves.empty()) continue;
     const bool covers = missing.erase(set_of(group)) > 0;
-    const bool free = group.code.k < code.k && group.moves.empty() && !has_packs(group.id);
-    if (!covers && free) spare.push_back(i);
+    if (!covers && !has_packs(group.id)) spare[group.code.width()].push_back(&group);
   }
+  std::vector<PlacementGroup> added;
   for (auto& [set, group] : missing) {
-    const auto same = std::find_if(spare.begin(), spare.end(), [&](std::size_t i) {
-      return map->groups[i].code == group.code;
-    });
-    if (same == spare.end()) {
-      add(std::move(group));
+    auto& same = spare[group.code.width()];
+    if (same.empty()) {
+      added.push_back(std::move(group));
     } else {
-      map->groups[*same].drives = std::move(group.drives);
-      spare.erase(same);
+      same.back()->drives = std::move(group.drives);
+      same.pop_back();
     }
   }
+  for (PlacementGroup& group : added) add(std::move(group));
 }
 
 }  // namespace shoal::metad

@@ -26,8 +26,9 @@ class StateMachine {
  public:
   virtual ~StateMachine() = default;
 
-  // Adds to a ReapOrphans command, before it is journaled, who holds its inodes open now
-  // (Command.holders): that is not part of the state.
+  // Adds to a command, before it is journaled, what it depends on and a replay could not know: to
+  // ReapOrphans who holds its inodes open now (Command.holders), which is not part of the state; to
+  // ChangeCluster what this version plans for it (Command.plan).
   virtual void stamp(proto::Command* command) const = 0;
   // Inodes without a name that wait to be reaped. They stay for a while, so that an open that was
   // on its way when the name went still finds its file.

@@ -75,6 +75,37 @@ static Status moves_from_proto(const proto::PlacementGroupProto& from, const Clu
   return OkStatus();
 }
 
+static Status fill_group(const proto::PlacementGroupProto& from, const ClusterMap& map,
+                         PlacementGroup* group) {
+  if (from.k() > kMaxDataColumns || from.m() > kMaxParityColumns || from.matrix() > 255)
+    return InvalidArgumentError("the code is out of range");
+  group->code = {static_cast<std::uint8_t>(from.k()), static_cast<std::uint8_t>(from.m()),
+                 static_cast<MatrixId>(from.matrix())};
+  RETURN_IF_ERROR(validate(group->code));
+  group->fallback = from.fallback();
+  for (const std::uint32_t id : from.drives()) {
+    const DriveId drive(id);
+    if (map.drive(drive) == nullptr || group->holds(drive))
+      return InvalidArgumentError("drive " + std::to_string(id) + " is unknown or named twice");
+    group->drives.push_back(drive);
+  }
+  if (static_cast<int>(group->drives.size()) != group->code.width())
+    return InvalidArgumentError("it has " + std::to_string(group->drives.size()) + " drives");
+  return moves_from_proto(from, map, group);
+}
+
+Result<PlacementGroup> placement_group_from_proto(const proto::PlacementGroupProto& from,
+                                                  const ClusterMap& map) {
+  if (from.id() >= 1U << (64 - kPackSequenceBits))
+    return InvalidArgumentError("placement group " + std::to_string(from.id()) +
+                                ": the id is too large");
+  PlacementGroup group;
+  group.id = PgId(from.id());
+  RETURN_IF_ERROR(
+      fill_group(from, map, &group).with_context("placement group " + std::to_string(from.id())));
+  return group;
+}
+
 Result<ClusterMap> cluster_map_from_proto(const proto::ClusterMapProto& from) {
   ClusterMap map;
   map.epoch = from.epoch();
@@ -94,36 +125,31 @@ Result<ClusterMap> cluster_map_from_proto(const proto::ClusterMapProto& from) {
   map.last_drive = DriveId(from.last_drive());
   if (!map.drives.empty()) map.last_drive = std::max(map.last_drive, map.drives.back().id);
   for (const proto::PlacementGroupProto& group : from.groups()) {
-    const std::string name = "cluster map: placement group " + std::to_string(group.id());
     if (!map.groups.empty() && group.id() <= map.groups.back().id.value()) {
-      return InvalidArgumentError(name + " is out of order");
+      return InvalidArgumentError("cluster map: placement group " + std::to_string(group.id()) +
+                                  " is out of order");
     }
-    if (group.id() >= 1U << (64 - kPackSequenceBits))
-      return InvalidArgumentError(name + ": the id is too large");
-    if (group.k() > kMaxDataColumns || group.m() > kMaxParityColumns || group.matrix() > 255) {
-      return InvalidArgumentError(name + ": the code is out of range");
-    }
-    PlacementGroup row;
-    row.id = PgId(group.id());
-    row.code = {static_cast<std::uint8_t>(group.k()), static_cast<std::uint8_t>(group.m()),
-                static_cast<MatrixId>(group.matrix())};
-    RETURN_IF_ERROR(validate(row.code).with_context(name));
-    for (const std::uint32_t id : group.drives()) {
-      const DriveId drive(id);
-      if (map.drive(drive) == nullptr ||
-          std::find(row.drives.begin(), row.drives.end(), drive) != row.drives.end()) {
-        return InvalidArgumentError(name + ": drive " + std::to_string(id) +
-                                    " is unknown or named twice");
-      }
-      row.drives.push_back(drive);
-    }
-    if (static_cast<int>(row.drives.size()) != row.code.width()) {
-      return InvalidArgumentError(name + " has " + std::to_string(row.drives.size()) + " drives");
-    }
-    RETURN_IF_ERROR(moves_from_proto(group, map, &row).with_context(name));
-    map.groups.push_back(std::move(row));
+    auto row = placement_group_from_proto(group, map);
+    if (!row.ok()) return row.status().with_context("cluster map");
+    map.groups.push_back(std::move(*row));
   }
   return map;
+}
+
+proto::PlacementGroupProto placement_group_to_proto(const PlacementGroup& from) {
+  proto::PlacementGroupProto to;
+  to.set_id(from.id.value());
+  to.set_k(from.code.k);
+  to.set_m(from.code.m);
+  to.set_matrix(static_cast<std::uint32_t>(from.code.matrix));
+  to.set_fallback(from.fallback);
+  for (const DriveId id : from.drives) to.add_drives(id.value());
+  for (const ColumnMove& move : from.moves) {
+    proto::ColumnMoveProto* out = to.add_moves();
+    out->set_column(move.column);
+    out->set_to(move.to.value());
+  }
+  return to;
 }
 
 proto::ClusterMapProto cluster_map_to_proto(const ClusterMap& from) {
@@ -141,19 +167,8 @@ proto::ClusterMapProto cluster_map_to_proto(const ClusterMap& from) {
     out->set_rack(drive.rack);
     out->set_state(static_cast<std::uint32_t>(drive.state));
   }
-  for (const PlacementGroup& group : from.groups) {
-    proto::PlacementGroupProto* out = to.add_groups();
-    out->set_id(group.id.value());
-    out->set_k(group.code.k);
-    out->set_m(group.code.m);
-    out->set_matrix(static_cast<std::uint32_t>(group.code.matrix));
-    for (const DriveId id : group.drives) out->add_drives(id.value());
-    for (const ColumnMove& move : group.moves) {
-      proto::ColumnMoveProto* to_move = out->add_moves();
-      to_move->set_column(move.column);
-      to_move->set_to(move.to.value());
-    }
-  }
+  for (const PlacementGroup& group : from.groups)
+    *to.add_groups() = placement_group_to_proto(group);
   return to;
 }
 

@@ -21,5 +21,9 @@ void extents_to_proto(const ExtentList& list,
 // Errors: kInvalidArgument for duplicate or unsorted ids, unknown drives, codes out of range.
 Result<ClusterMap> cluster_map_from_proto(const proto::ClusterMapProto& from);
 proto::ClusterMapProto cluster_map_to_proto(const ClusterMap& from);
+// `map` knows the drives.
+Result<PlacementGroup> placement_group_from_proto(const proto::PlacementGroupProto& from,
+                                                  const ClusterMap& map);
+proto::PlacementGroupProto placement_group_to_proto(const PlacementGroup& from);
 
 }  // namespace shoal::wire

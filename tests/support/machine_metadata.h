@@ -36,7 +36,7 @@ class MachineMetadata final : public MetadataApi {
   proto::CommandReply apply(proto::Command command) {
     time_ns_ += 1'000'000;
     command.set_time_ns(time_ns_);
-    if (command.has_reap_orphans()) machine_->stamp(&command);
+    machine_->stamp(&command);
     proto::CommandReply reply = machine_->apply(command, ++position_);
     if (reply.has_open_session()) reply.mutable_open_session()->set_lease_ms(30'000);
     return reply;

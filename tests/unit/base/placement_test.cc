@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -200,12 +201,112 @@ TEST(FallbackGroups, OneNarrowerGroupForEachLossThatLeavesNoWholeOne) {
   EXPECT_EQ(sets.size(), groups.size()) << "each loss has its own group";
 }
 
-TEST(FallbackGroups, NoneWhereOrdinaryGroupsLeaveAChoice) {
-  // Eight drives, 4+2: two losses leave six, of which some ordinary group may be whole.
-  EXPECT_TRUE(make_fallback_groups(drives_on({8}), code_of(4, 2), PgId(1)).empty());
-  // Seven: only double losses leave fewer than six.
-  EXPECT_EQ(make_fallback_groups(drives_on({7}), code_of(4, 2), PgId(1)).size(), 21U);
-  EXPECT_TRUE(make_fallback_groups(drives_on({17}), code_of(16, 1), PgId(1)).empty());
+// The widest fall-back that does without the drives; null if there is none.
+const PlacementGroup* without(const std::vector<PlacementGroup>& groups,
+                              const std::set<DriveId>& lost) {
+  const PlacementGroup* best = nullptr;
+  for (const PlacementGroup& group : groups) {
+    if (std::any_of(lost.begin(), lost.end(), [&](DriveId id) { return group.holds(id); }))
+      continue;
+    if (best == nullptr || group.code.k > best->code.k) best = &group;
+  }
+  return best;
+}
+
+TEST(FallbackGroups, EveryTwoDrivesCanBeDoneWithout) {
+  std::map<int, std::size_t> counts;
+  for (int n = 6; n <= 20; ++n) {
+    const auto drives = drives_on(std::vector<int>(static_cast<std::size_t>(n), 1));
+    const auto groups = make_fallback_groups(drives, code_of(4, 2), PgId(1));
+    counts[n] = groups.size();
+    for (const PlacementGroup& group : groups) {
+      EXPECT_TRUE(group.fallback);
+      EXPECT_EQ(group.code.m, 2);
+    }
+    for (const DriveInfo& a : drives) {
+      for (const DriveInfo& b : drives) {
+        const std::set<DriveId> lost{a.id, b.id};
+        const PlacementGroup* group = without(groups, lost);
+        ASSERT_NE(group, nullptr) << n << ": " << a.id.value() << " and " << b.id.value();
+        EXPECT_EQ(group->code.k, std::min<int>(n - static_cast<int>(lost.size()) - 2, 4));
+      }
+    }
+  }
+  EXPECT_EQ(counts[7], 7U + 21U);
+  EXPECT_EQ(counts[8], 28U) << "each of them does without two";
+  EXPECT_LE(counts[9], 18U);
+  EXPECT_LE(counts[12], 14U);
+  EXPECT_LE(counts[20], 8U);
+}
+
+TEST(FallbackGroups, WithFewerDrivesThanColumnsOneForAllOfThem) {
+  const auto groups = make_fallback_groups(drives_on({1, 1, 1, 1, 1}), code_of(4, 2), PgId(1));
+  ASSERT_NE(without(groups, {}), nullptr);
+  EXPECT_EQ(without(groups, {})->code, code_of(3, 2));
+}
+
+int most_in_one_rack(const std::vector<DriveInfo>& drives, const PlacementGroup& group) {
+  std::map<std::string, int> racks;
+  int most = 0;
+  for (const DriveId id : group.drives) most = std::max(most, ++racks[drives[id.value() - 1].rack]);
+  return most;
+}
+
+std::set<DriveId> drives_where(const std::vector<DriveInfo>& drives,
+                               const std::function<bool(const DriveInfo&)>& chosen) {
+  std::set<DriveId> found;
+  for (const DriveInfo& drive : drives)
+    if (chosen(drive)) found.insert(drive.id);
+  return found;
+}
+
+// Each ordinary row has a column on every host: without fall-backs a host that restarts ends all
+// writes.
+TEST(FallbackGroups, AsManyHostsAsRowsSurviveCanBeDoneWithout) {
+  const auto drives = drives_on({2, 2, 2, 2, 2, 2});
+  const auto groups = make_fallback_groups(drives, code_of(4, 2), PgId(1));
+  for (int a = 0; a < 6; ++a) {
+    for (int b = 0; b < 6; ++b) {
+      const auto lost = drives_where(drives, [&](const DriveInfo& drive) {
+        return drive.host == "host" + std::to_string(a) || drive.host == "host" + std::to_string(b);
+      });
+      const PlacementGroup* group = without(groups, lost);
+      ASSERT_NE(group, nullptr) << a << " and " << b;
+      EXPECT_EQ(group->code, code_of(a == b ? 3 : 2, 2));
+      EXPECT_EQ(most_on_one_host(drives, *group), 1) << "as protected as ordinary rows";
+    }
+  }
+  // Three hosts of three: one may fail, and two columns of a row are on each.
+  const auto three = drives_on({3, 3, 3});
+  const auto for_three = make_fallback_groups(three, code_of(4, 2), PgId(1));
+  for (int a = 0; a < 3; ++a) {
+    const auto lost = drives_where(
+        three, [&](const DriveInfo& drive) { return drive.host == "host" + std::to_string(a); });
+    const PlacementGroup* group = without(for_three, lost);
+    ASSERT_NE(group, nullptr) << a;
+    EXPECT_EQ(group->code, code_of(2, 2));
+    EXPECT_EQ(most_on_one_host(three, *group), 2);
+  }
+}
+
+TEST(FallbackGroups, ARackThatRowsSurviveCanBeDoneWithout) {
+  const auto drives = drives_in({{2, 2}, {2, 2}, {2, 2}, {2, 2}});
+  const auto groups = make_fallback_groups(drives, code_of(4, 2), PgId(1));
+  for (int a = 0; a < 4; ++a) {
+    const auto lost = drives_where(
+        drives, [&](const DriveInfo& drive) { return drive.rack == "rack" + std::to_string(a); });
+    const PlacementGroup* group = without(groups, lost);
+    ASSERT_NE(group, nullptr) << a;
+    EXPECT_EQ(group->code, code_of(4, 2));
+    EXPECT_EQ(most_in_one_rack(drives, *group), 2);
+  }
+}
+
+TEST(FallbackGroups, TheLargestSetsAreLeftOutWhereTheyAreTooMany) {
+  const auto drives = drives_on(std::vector<int>(60, 1));
+  const auto groups = make_fallback_groups(drives, code_of(8, 3), PgId(1));  // 34,220 of three
+  EXPECT_LE(groups.size(), 10U);
+  EXPECT_NE(without(groups, {DriveId(7), DriveId(42)}), nullptr);
   EXPECT_TRUE(make_fallback_groups(drives_on({4}), code_of(4, 0), PgId(1)).empty());
   EXPECT_TRUE(make_fallback_groups({}, code_of(4, 2), PgId(1)).empty());
 }

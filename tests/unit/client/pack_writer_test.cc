@@ -351,6 +351,21 @@ TEST(PackWriterTest, WithoutAWholeGroupANarrowerCodeTakesTheRow) {
   }
 }
 
+TEST(PackWriterTest, AFallBackTakesNoRowWhileAnotherGroupOfItsCodeIsWhole) {
+  ClusterMap map = make_cluster_map(8, {kCode}, 3);
+  map.groups[1].fallback = true;
+  DataPathCluster cluster(map);
+  const auto packs = write_pieces(cluster, 40);
+  for (const auto& [pack, extents] : packs) EXPECT_NE(pg_of_pack(pack), map.groups[1].id);
+  // Rows over all columns: each of the others has a drive that the fall-back does without.
+  cluster.storage.faults(map.groups[0].drives.front()).write_error = IoErrorError("broken");
+  cluster.storage.faults(map.groups[2].drives.back()).write_error = IoErrorError("broken");
+  for (const auto& extent : cluster.write_all(pieces_of(cluster.random, 8, kPiece))) {
+    ASSERT_TRUE(extent.ok()) << extent.status().to_string();
+    EXPECT_EQ(pg_of_pack(extent->pack), map.groups[1].id);
+  }
+}
+
 TEST(PackWriterTest, ParityIsNeverReducedSilently) {
   DataPathCluster cluster(make_cluster_map(6, {kCode, {4, 1}}, 6));
   cluster.storage.faults(DriveId(2)).write_error = IoErrorError("broken");
@@ -381,12 +396,49 @@ TEST(PackWriterTest, ADriveThatIsBackSoonIsWaitedFor) {
   EXPECT_TRUE(extent.ok()) << extent.status().to_string();
 }
 
+// As when all daemons restart: some connections are refused, some drives are taken for down.
+TEST(PackWriterTest, DrivesThatComeBackBeforeTheDeadlineAreWaitedFor) {
+  for (const bool down : {true, false}) {
+    DataPathCluster cluster(make_cluster_map(6, {kCode}, 2));
+    const auto set = [&](bool away) {
+      if (down) {
+        cluster.metadata.set_drive_state(DriveId(4), away ? DriveState::kDown : DriveState::kUp);
+      } else {
+        cluster.storage.faults(DriveId(4)).write_error =
+            away ? UnavailableError("refused") : OkStatus();
+      }
+    };
+    set(true);
+    const MonotonicTime begin = cluster.clock.now();
+    cluster.executor.schedule_at(begin + seconds(20), [&] { set(false); });
+    const auto pieces = pieces_of(cluster.random, 6, kPiece);
+    expect_stored(cluster, pieces, cluster.write_all(pieces));
+    EXPECT_GE(cluster.clock.now() - begin, seconds(20));
+    EXPECT_LT(cluster.clock.now() - begin, seconds(21));
+  }
+}
+
+TEST(PackWriterTest, DrivesThatStayAwayEndTheWriteAtItsDeadline) {
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 3));
+  cluster.storage.faults(DriveId(4)).write_error = UnavailableError("refused");
+  const MonotonicTime begin = cluster.clock.now();
+  for (const auto& extent : cluster.write_all(pieces_of(cluster.random, 6, kPiece))) {
+    EXPECT_EQ(extent.status().code(), StatusCode::kDeadlineExceeded);
+    EXPECT_THAT(extent.status().message(), HasSubstr("drive 4"));
+  }
+  EXPECT_GE(cluster.clock.now() - begin, seconds(30));
+  EXPECT_LT(cluster.clock.now() - begin, seconds(31));
+}
+
 TEST(PackWriterTest, DrivesThatTheMapShowsDownAreNamed) {
   DataPathCluster cluster(make_cluster_map(6, {kCode}, 3));
   cluster.metadata.set_drive_state(DriveId(1), DriveState::kDown);
+  const MonotonicTime begin = cluster.clock.now();
   const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
   EXPECT_EQ(extent.status().code(), StatusCode::kUnavailable);
+  EXPECT_THAT(extent.status().message(), HasSubstr("drive 1 is not up"));
   EXPECT_EQ(cluster.storage.write_count(), 0u);
+  EXPECT_LT(cluster.clock.now() - begin, seconds(31));
 }
 
 TEST(PackWriterTest, AFencedPackIsReplacedByANewLease) {

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "metad/cluster/membership.h"
 #include "metad/state/state_machine.h"
@@ -12,12 +13,12 @@ namespace {
 class ClusterOpsTest : public testing::Test {
  protected:
   void SetUp() override { start({2, 1, MatrixId::kCauchy}); }
-  // Anew, with four drives.
-  void start(const CodeShape& code) {
+  // Anew, with so many drives.
+  void start(const CodeShape& code, std::uint32_t count = 4) {
     machine_ = make_state_machine();
     session_ = sequence_ = position_ = 0;
     std::vector<DriveInfo> drives;
-    for (std::uint32_t i = 1; i <= 4; ++i) {
+    for (std::uint32_t i = 1; i <= count; ++i) {
       DriveInfo drive;
       drive.id = DriveId(i);
       drive.uuid = "uuid-" + std::to_string(i);
@@ -36,16 +37,28 @@ class ClusterOpsTest : public testing::Test {
   StatusCode run(proto::Command command, bool in_session = false) {
     command.set_session(in_session ? session_ : 0);
     if (in_session) command.set_sequence(++sequence_);
+    machine_->stamp(&command);
+    return apply(std::move(command));
+  }
+  StatusCode apply(proto::Command command) {
     command.set_time_ns(static_cast<std::int64_t>(++position_) * 1'000'000'000);
     reply_ = machine_->apply(command, position_);
     return status_code_from_wire(reply_.status().code());
   }
-  StatusCode set_state(std::uint32_t drive, DriveState state) {
+  proto::Command stamped(std::uint32_t drive, DriveState state) {
+    proto::Command command = state_change(drive, state);
+    machine_->stamp(&command);
+    return command;
+  }
+  static proto::Command state_change(std::uint32_t drive, DriveState state) {
     proto::Command command;
     auto* change = command.mutable_change_cluster()->mutable_set_drive_state();
     change->set_drive(drive);
     change->set_state(static_cast<std::uint32_t>(state));
-    return run(std::move(command));
+    return command;
+  }
+  StatusCode set_state(std::uint32_t drive, DriveState state) {
+    return run(state_change(drive, state));
   }
   StatusCode finish(const PlacementGroup& group, const ColumnMove& move,
                     std::uint64_t last_pack = ~std::uint64_t{0}) {
@@ -172,7 +185,7 @@ TEST_F(ClusterOpsTest, AFinishedMoveChangesTheColumnAndAnUnknownOneIsRefused) {
   }
   EXPECT_GT(finished, 0);
   for (const PlacementGroup& group : map().groups)
-    EXPECT_FALSE(group.code.k == 2 && group.holds(DriveId(1)));
+    EXPECT_FALSE(!group.fallback && group.holds(DriveId(1)));
 }
 
 TEST_F(ClusterOpsTest, ADriveIsForgottenOnlyWhenNothingNeedsIt) {
@@ -224,6 +237,73 @@ TEST_F(ClusterOpsTest, AfterAnOutageAnyDriveMayFailAgain) {
       ASSERT_EQ(set_state(down, DriveState::kUp), StatusCode::kOk);
     }
   }
+}
+
+TEST_F(ClusterOpsTest, FallBacksAreLeasedOnlyWhenNoOtherGroupOfTheirCodeIsWhole) {
+  start({4, 2, MatrixId::kCauchy}, 8);
+  int with_fallback = 0;
+  for (std::uint32_t a = 1; a <= 8; ++a) {
+    for (std::uint32_t b = a + 1; b <= 8; ++b) {
+      ASSERT_EQ(set_state(a, DriveState::kDown), StatusCode::kOk);
+      ASSERT_EQ(set_state(b, DriveState::kDown), StatusCode::kOk);
+      const auto whole = [&](const PlacementGroup& group) {
+        return !group.fallback && !group.holds(DriveId(a)) && !group.holds(DriveId(b));
+      };
+      const bool ordinary = std::any_of(map().groups.begin(), map().groups.end(), whole);
+      if (!ordinary) ++with_fallback;
+      ASSERT_EQ(lease(8), StatusCode::kOk) << a << " and " << b;
+      for (const proto::PackLease& lease : reply_.lease_packs().leases()) {
+        const PlacementGroup* group = map().group(pg_of_pack(PackId(lease.pack())));
+        EXPECT_EQ(group->fallback, !ordinary);
+        EXPECT_EQ(group->code.k, 4) << "six drives are up";
+      }
+      ASSERT_EQ(set_state(a, DriveState::kUp), StatusCode::kOk);
+      ASSERT_EQ(set_state(b, DriveState::kUp), StatusCode::kOk);
+    }
+  }
+  EXPECT_GT(with_fallback, 0);
+}
+
+TEST_F(ClusterOpsTest, WhatWasPlannedIsStampedAndNotPlannedAgainFromTheJournal) {
+  ASSERT_EQ(lease(16), StatusCode::kOk);
+  proto::Command command = stamped(1, DriveState::kOut);
+  ASSERT_GT(command.plan().groups_size(), 1);
+  command.mutable_plan()->mutable_groups()->DeleteSubrange(1, command.plan().groups_size() - 1);
+  const PgId planned(command.plan().groups(0).id());
+  ASSERT_EQ(apply(std::move(command)), StatusCode::kOk);
+  for (const PlacementGroup& group : map().groups)
+    EXPECT_EQ(!group.moves.empty(), group.id == planned) << "as an older version planned it";
+}
+
+TEST_F(ClusterOpsTest, APlanThatWasOvertakenIsRefused) {
+  const proto::Command planned = stamped(1, DriveState::kOut);
+  const std::uint64_t epoch = map().epoch;
+  ASSERT_EQ(lease(16), StatusCode::kOk);
+  EXPECT_EQ(apply(planned), StatusCode::kAborted) << "groups have got packs that would be lost";
+  EXPECT_EQ(map().epoch, epoch);
+  EXPECT_EQ(map().drive(DriveId(1))->state, DriveState::kUp);
+  const proto::Command older = stamped(1, DriveState::kOut);
+  ASSERT_EQ(set_state(2, DriveState::kDown), StatusCode::kOk);
+  EXPECT_EQ(apply(older), StatusCode::kAborted) << "the map is another one";
+  ASSERT_EQ(set_state(1, DriveState::kOut), StatusCode::kOk);
+  EXPECT_GT(reply_.cluster().moves(), 0U);
+}
+
+TEST_F(ClusterOpsTest, APlanThatDoesNotFitTheMapIsRefused) {
+  ASSERT_EQ(lease(16), StatusCode::kOk);
+  const auto refused = [&](const std::function<void(proto::PlacementGroupProto*)>& damage) {
+    proto::Command command = stamped(1, DriveState::kOut);
+    damage(command.mutable_plan()->mutable_groups(0));
+    const std::uint64_t epoch = map().epoch;
+    const StatusCode code = apply(std::move(command));
+    EXPECT_EQ(map().epoch, epoch);
+    return code == StatusCode::kInvalidArgument;
+  };
+  EXPECT_TRUE(refused([](auto* group) { group->set_drives(0, 99); }));
+  EXPECT_TRUE(refused([](auto* group) { group->set_drives(0, group->drives(1)); }));
+  EXPECT_TRUE(refused([](auto* group) { group->set_m(2); }));
+  EXPECT_TRUE(refused([](auto* group) { group->set_fallback(!group->fallback()); }));
+  EXPECT_TRUE(refused([](auto* group) { group->set_id(0); }));
 }
 
 TEST_F(ClusterOpsTest, OnlyADriveInServiceGoesDown) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "base/io/uring_device.h"
+#include "metad/cluster/membership.h"
 #include "tests/support/memory_checkpoint.h"
 #include "tests/support/temp_directory.h"
 
@@ -181,6 +182,55 @@ TEST_F(MetadataServerTest, AFailedCheckpointIsNotTriedAgainWithEveryCommand) {
   disk.fails = OkStatus();
   close(std::move(first));
   EXPECT_TRUE(disk.position.has_value());
+}
+
+// Leases that are under way when a drive is given up: groups that had no packs when it was planned
+// have some when it is applied.
+TEST_F(MetadataServerTest, AChangeOfTheMapThatLeasesOvertakeIsPlannedAgain) {
+  test::CheckpointDisk disk;
+  Instance instance = open("a", &disk);
+  std::vector<DriveInfo> drives(8);
+  for (std::uint32_t i = 0; i < drives.size(); ++i) {
+    drives[i].id = DriveId(i + 1);
+    drives[i].uuid = "uuid-" + std::to_string(i + 1);
+    drives[i].host = "host-" + std::to_string(i + 1);
+  }
+  const CodeShape code{4, 2, MatrixId::kCauchy};
+  ASSERT_TRUE(
+      sync_wait(*loop_, update_cluster_map(instance.server.get(), "cluster", code, drives)).ok());
+  struct Run {
+    static Task<void> change(MetadataServer* server, proto::Command command) {
+      const auto reply = co_await server->execute(std::move(command), MonotonicTime::max());
+      EXPECT_TRUE(reply.ok());
+      EXPECT_EQ(reply->status().code(), 0) << reply->status().message();
+    }
+    static Task<Status> run(MetadataServer* server, std::uint64_t session) {
+      TaskScope scope;
+      proto::Command lease;
+      lease.set_session(session);
+      lease.set_sequence(1);
+      lease.mutable_lease_packs()->set_count(8);
+      scope.spawn(change(server, std::move(lease)));
+      for (const std::uint32_t drive : {3, 4}) {
+        proto::Command out;
+        auto* set = out.mutable_change_cluster()->mutable_set_drive_state();
+        set->set_drive(drive);
+        set->set_state(static_cast<std::uint32_t>(DriveState::kOut));
+        scope.spawn(change(server, std::move(out)));
+      }
+      co_await scope.join();
+      co_return OkStatus();
+    }
+  };
+  const std::uint64_t session = open_session(instance.server.get());
+  ASSERT_TRUE(sync_wait(*loop_, Run::run(instance.server.get(), session)).ok());
+  const ClusterMap& map = instance.server->machine().cluster_map();
+  EXPECT_EQ(map.drive(DriveId(3))->state, DriveState::kOut);
+  EXPECT_EQ(map.drive(DriveId(4))->state, DriveState::kOut);
+  std::size_t moves = 0;
+  for (const PlacementGroup& group : map.groups) moves += group.moves.size();
+  EXPECT_GT(moves, 0U) << "what the leased packs hold is to be moved";
+  close(std::move(instance));
 }
 
 }  // namespace

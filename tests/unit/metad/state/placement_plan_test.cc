@@ -61,7 +61,7 @@ std::map<DriveId, int> columns_of(const ClusterMap& map, int k) {
   std::map<DriveId, int> columns;
   for (const DriveInfo& info : map.drives) columns[info.id] = 0;
   for (const PlacementGroup& group : map.groups) {
-    if (group.code.k != k) continue;
+    if (group.code.k != k || group.fallback) continue;
     for (const DriveId id : group.drives) ++columns[id];
   }
   return columns;
@@ -150,10 +150,9 @@ TEST(PlanBalance, ANewDriveGetsItsShareAndNothingElseMoves) {
       for (const ColumnMove& move : group.moves) EXPECT_EQ(move.to, DriveId(7));
     }
     const auto wide = std::count_if(map.groups.begin(), map.groups.end(),
-                                    [](const auto& group) { return group.code.k == 4; });
-    const auto moving = std::count_if(map.groups.begin(), map.groups.end(), [](const auto& group) {
-      return group.code.k == 4 && !group.moves.empty();
-    });
+                                    [](const auto& group) { return !group.fallback; });
+    const auto moving = std::count_if(map.groups.begin(), map.groups.end(),
+                                      [](const auto& group) { return !group.moves.empty(); });
     EXPECT_LE(2 * moving, wide + 1) << "others must be left to write to";
     if (move_count(map) == 0) break;
     finish_all(&map);
@@ -218,38 +217,67 @@ TEST(PlanRepairs, ALostHostIsReplacedInItsRackOrWhereFewestAre) {
 
 bool can_do_without(const ClusterMap& map, DriveId a, DriveId b) {
   return std::any_of(map.groups.begin(), map.groups.end(), [&](const PlacementGroup& group) {
-    return group.code.m == 2 && !group.holds(a) && !group.holds(b);
+    return group.code.m == 2 && !group.holds(a) && !group.holds(b) && group.moves.empty() &&
+           std::all_of(group.drives.begin(), group.drives.end(),
+                       [&](DriveId id) { return map.drive(id)->state == DriveState::kUp; });
   });
 }
 
-// Racks of two, and a drive alone in its own: it is never in the way of keeping columns apart.
-TEST(AddMissingGroups, AfterOutagesEverySetOfLostDrivesIsCoveredAgain) {
-  const CodeShape code{4, 2, MatrixId::kCauchy};
+void expect_every_pair_covered(const ClusterMap& map, const std::string& when) {
+  for (const DriveInfo& a : map.drives) {
+    for (const DriveInfo& b : map.drives)
+      EXPECT_TRUE(can_do_without(map, a.id, b.id))
+          << when << ": " << a.id.value() << " and " << b.id.value();
+  }
+}
+
+// Racks of two, and with odd numbers a drive alone in its own: it is never in the way of keeping
+// columns apart.
+ClusterMap map_of_racks(std::uint32_t drives, const CodeShape& code) {
   std::vector<DriveInfo> infos;
-  for (std::uint32_t i = 1; i <= 7; ++i) {
+  for (std::uint32_t i = 1; i <= drives; ++i) {
     infos.push_back(drive(i, "host-" + std::to_string(i)));
     infos.back().rack = "rack-" + std::to_string((i + 1) / 2);
   }
-  ClusterMap map = *first_cluster_map("cluster", code, infos);
-  const std::size_t count = map.groups.size();
-  const HasPacks wide_have_packs = [&](PgId id) { return map.group(id)->code == code; };
-  for (const std::uint32_t lost : {1, 2, 5, 1}) {
-    set_state(&map, lost, DriveState::kOut);
-    EXPECT_EQ(plan_repairs(&map, wide_have_packs), 0U);
-    finish_all(&map);
-    set_state(&map, lost, DriveState::kUp);
-    set_state(&map, 3, DriveState::kDown);  // its fall-backs are not for others either
-    plan_repairs(&map, wide_have_packs);
-    add_missing_groups(&map, code, wide_have_packs);
-    set_state(&map, 3, DriveState::kUp);
-    settle(&map);
-    for (std::uint32_t a = 1; a <= 7; ++a) {
-      for (std::uint32_t b = a + 1; b <= 7; ++b)
-        EXPECT_TRUE(can_do_without(map, DriveId(a), DriveId(b))) << a << " and " << b;
+  return *first_cluster_map("cluster", code, infos);
+}
+
+// A drive is lost, its columns are rebuilt elsewhere, it comes back, and columns go to it again.
+TEST(AddMissingGroups, EverySetOfLostDrivesIsCoveredInEachStepOfAnOutage) {
+  const CodeShape code{4, 2, MatrixId::kCauchy};
+  for (const std::uint32_t n : {7U, 8U, 9U, 12U}) {
+    ClusterMap map = map_of_racks(n, code);
+    const HasPacks ordinary_have_packs = [&](PgId id) { return !map.group(id)->fallback; };
+    const auto plan = [&](bool balance) {
+      plan_repairs(&map, ordinary_have_packs);
+      add_missing_groups(&map, code, ordinary_have_packs);
+      if (balance) plan_balance(&map, ordinary_have_packs);
+      EXPECT_EQ(plan_repairs(&map, ordinary_have_packs), 0U);
+      expect_well_formed(map);
+    };
+    expect_every_pair_covered(map, "new, " + std::to_string(n));
+    const auto racks_may_fail = protection_of(map).racks_may_fail();
+    std::vector<std::size_t> counts;
+    for (const std::uint32_t lost : {1, 2, 5, 7, 1, 2, 5, 7}) {
+      const std::string which = std::to_string(lost) + " of " + std::to_string(n);
+      set_state(&map, lost, DriveState::kOut);
+      plan(false);
+      expect_every_pair_covered(map, "lost " + which);
+      finish_all(&map);
+      expect_every_pair_covered(map, "rebuilt " + which);
+      set_state(&map, lost, DriveState::kUp);
+      set_state(&map, 3, DriveState::kDown);  // its fall-backs are not for others either
+      plan(true);
+      set_state(&map, 3, DriveState::kUp);
+      expect_every_pair_covered(map, "back " + which);
+      finish_all(&map);
+      settle(&map);
+      expect_every_pair_covered(map, "settled " + which);
+      counts.push_back(map.groups.size());
+      for (const auto& [id, columns] : columns_of(map, 4)) EXPECT_NEAR(columns, 12, 1);
+      EXPECT_EQ(protection_of(map).racks_may_fail(), racks_may_fail);
     }
-    EXPECT_EQ(map.groups.size(), count);
-    for (const auto& [id, columns] : columns_of(map, 4)) EXPECT_EQ(columns, 12) << id.value();
-    EXPECT_EQ(protection_of(map).racks_may_fail(), 1U);
+    EXPECT_EQ(counts.back(), counts[3]) << "those of earlier outages serve again";
   }
 }
 
@@ -257,10 +285,7 @@ TEST(AddMissingGroups, FallBacksCoverEverySetOfLostDrives) {
   ClusterMap map = map_of(6, {4, 2, MatrixId::kCauchy});
   map.drives.push_back(drive(7));
   add_missing_groups(&map, {4, 2, MatrixId::kCauchy}, kNoneHasPacks);
-  for (std::uint32_t a = 1; a <= 7; ++a) {
-    for (std::uint32_t b = a + 1; b <= 7; ++b)
-      EXPECT_TRUE(can_do_without(map, DriveId(a), DriveId(b))) << a << " and " << b;
-  }
+  expect_every_pair_covered(map, "seven");
   const std::size_t count = map.groups.size();
   add_missing_groups(&map, {4, 2, MatrixId::kCauchy}, kNoneHasPacks);
   EXPECT_EQ(map.groups.size(), count);
