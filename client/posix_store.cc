@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/placement.h"
 #include "proto/wire/convert.h"
 
 namespace shoal::client {
@@ -217,6 +218,7 @@ Task<Result<FsStatistics>> PosixStore::statistics() {
   std::set<StorageApi*> asked;
   TaskScope asking;
   for (const DriveInfo& drive : map->drives) {
+    if (drive.state == DriveState::kDown || drive.state == DriveState::kOut) continue;
     const auto api = router_.storage(drive.id);
     if (api.ok() && asked.insert(*api).second) asking.spawn(ask_space(*api));
   }
@@ -231,7 +233,7 @@ Task<Result<FsStatistics>> PosixStore::statistics() {
     total.free_bytes += space->second.free_bytes;
   }
   if (!map->groups.empty()) {
-    const CodeShape& code = map->groups.front().code;
+    const CodeShape code = protection_of(*map).code;
     const auto width = static_cast<std::uint64_t>(code.width());
     total.total_bytes = total.total_bytes / width * code.k;
     total.free_bytes = total.free_bytes / width * code.k;

@@ -37,6 +37,7 @@ void Rebuilder::Outcome::add(const Outcome& other) {
   complete = complete && other.complete;
   open_packs.insert(other.open_packs.begin(), other.open_packs.end());
   last_pack = std::max(last_pack, other.last_pack);
+  if (trouble.empty()) trouble = other.trouble;
 }
 
 Rebuilder::Rebuilder(RebuilderOptions options)
@@ -243,7 +244,7 @@ Task<Status> Rebuilder::run_move(Work* work, Move move) {
     if (outcome->restored < outcome->missing) {
       co_return UnavailableError(std::to_string(outcome->missing - outcome->restored) +
                                  " fragments of placement group " + move.group.to_string() +
-                                 " cannot be restored now: " + report_.last_error());
+                                 " cannot be restored now: " + outcome->trouble);
     }
   }
   co_return UnavailableError("placement group " + move.group.to_string() +
@@ -348,6 +349,9 @@ void Rebuilder::find_jobs(const PackAudit& audit, const Move* move, std::vector<
     if (!row.shape_known) {  // nobody who answered has anything of it
       ++outcome->missing;
       if (audit.silent == 0) ++outcome->lost_rows;
+      if (outcome->trouble.empty())
+        outcome->trouble = "no drive that answers has anything of row " + std::to_string(row.row) +
+                           " of pack " + audit.pack.to_string();
       continue;
     }
     if (!row.readable(row.present | audit.silent)) ++outcome->lost_rows;
@@ -450,6 +454,7 @@ void Rebuilder::note_restored(const Result<std::uint64_t>& restored, Outcome* ou
     repair->set_pending_fragments(repair->pending_fragments() -
                                   std::min<std::uint64_t>(1, repair->pending_fragments()));
   } else {
+    if (outcome->trouble.empty()) outcome->trouble = restored.status().message();
     note_error(restored.status());
   }
   if (restored.ok()) {
@@ -518,7 +523,7 @@ Task<Status> Rebuilder::audit_all(Work* work) {
     co_return UnavailableError("drives that are in service did not answer the audit");
   if (!audited_whole_)
     co_return UnavailableError(std::to_string(all.missing - all.restored) +
-                               " fragments cannot be restored now: " + report_.last_error());
+                               " fragments cannot be restored now: " + all.trouble);
   co_return OkStatus();
 }
 

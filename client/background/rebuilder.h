@@ -55,6 +55,7 @@ class Rebuilder final : public BackgroundTask {
     bool complete = true;     // every drive that matters answered
     std::set<PackId> open_packs;  // somebody may still add rows to them
     PackId last_pack;         // the highest that was looked at
+    std::string trouble;      // why something was not restored: the first of it
     void add(const Outcome& other);
   };
 

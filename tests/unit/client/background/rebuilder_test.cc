@@ -431,5 +431,37 @@ TEST_F(RebuilderTest, RowsThatCannotBeRestoredAreCountedAndBlockTheMove) {
       << report.last_error();
 }
 
+// As when the drives' directories were moved: the daemons answer, and have none of it.
+TEST_F(RebuilderTest, WhyRowsCannotBeRestoredIsSaidOnceHoweverOftenItIsTried) {
+  put(20);
+  cluster.close_packs();
+  for (const DriveInfo& drive : map().drives) cluster.storage.wipe(drive.id);
+  const proto::TaskReport first = pass();
+  EXPECT_THAT(first.last_error(), testing::HasSubstr("no drive that answers has anything of row"));
+  cluster.clock.advance(std::chrono::minutes(10));
+  EXPECT_EQ(pass().last_error(), first.last_error());
+}
+
+TEST_F(RebuilderTest, ANewMapEndsTheRest) {
+  pass();
+  struct Rest {
+    static Task<void> change(RebuilderTest* test) {
+      co_await sleep_for(std::chrono::seconds(5));
+      test->set_state(3, DriveState::kDown);
+      (void)co_await test->cluster.worker().metadata().refresh_cluster_map();
+    }
+    static Task<bool> run(RebuilderTest* test) {
+      TaskScope scope;
+      scope.spawn(change(test));
+      const bool goes_on = co_await test->control.rest(std::chrono::hours(1));
+      co_await scope.join();
+      co_return goes_on;
+    }
+  };
+  const MonotonicTime begin = cluster.clock.now();
+  EXPECT_TRUE(cluster.run(Rest::run(this)));
+  EXPECT_LT(cluster.clock.now() - begin, std::chrono::seconds(6));
+}
+
 }  // namespace
 }  // namespace shoal::client
