@@ -94,7 +94,7 @@ class FsckTest(ObjectsCase):
                 with open(path, "r+b") as file:
                     file.write(bytes(os.path.getsize(path)))
         report = self.report(code=1)
-        self.assertGreater(report["lost_rows"], 0)
+        self.assertGreater(report["lost_rows"], 0, report)
         self.assertIn("hurt file /bkt/large", report["problems"])
 
     def test_a_drive_that_is_away_is_said(self):
