@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "base/ids.h"
@@ -41,14 +42,25 @@ struct ColumnMove {
   friend bool operator==(const ColumnMove&, const ColumnMove&) = default;
 };
 
+// When a group is written to.
+enum class GroupUse : std::uint8_t {
+  kOrdinary = 0,
+  kFallback = 1,    // while no ordinary one of its code is whole: see make_fallback_groups
+  kLastResort = 2,  // while no other is: its rows survive fewer hosts or racks than ordinary ones
+};
+
 struct PlacementGroup {
   PgId id;
   CodeShape code;
   std::vector<DriveId> drives;    // code.width() of them; drives[c] holds column c
   std::vector<ColumnMove> moves;  // ascending by column
-  // Written to only while no other group of its code is whole: see make_fallback_groups.
-  bool fallback = false;
+  GroupUse use = GroupUse::kOrdinary;
 
+  bool is_fallback() const { return use != GroupUse::kOrdinary; }
+  // Of those that are whole, the greatest is written to.
+  std::tuple<bool, int, bool> preference() const {
+    return {use != GroupUse::kLastResort, code.k, use == GroupUse::kOrdinary};
+  }
   bool holds(DriveId drive) const;    // one of its columns is there
   bool expects(DriveId drive) const;  // one is on its way there
 };
@@ -58,6 +70,7 @@ struct ClusterMap {
   std::string cluster_uuid;
   std::vector<DriveInfo> drives;  // ascending by id
   DriveId last_drive;             // the highest id ever given: none is used again
+  CodeShape code;                 // of the ordinary groups
   // Ascending by id. A row's code never changes; a column changes its drive only by a finished
   // move.
   std::vector<PlacementGroup> groups;

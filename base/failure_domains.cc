@@ -27,13 +27,10 @@ bool FailureDomains::can_lose_a_rack(const CodeShape& code) const {
   return room >= code.width();
 }
 
-std::vector<std::vector<DriveId>> FailureDomains::members(const CodeShape& code) const {
-  const bool by_rack = can_lose_a_rack(code);
-  std::vector<std::vector<DriveId>> members(by_rack ? racks_.size() : host_count_);
-  for (const DriveId id : staying_) {
-    const Domain& domain = domains_.at(id);
-    members[by_rack ? domain.rack : domain.host].push_back(id);
-  }
+std::vector<std::vector<DriveId>> FailureDomains::members(std::size_t Domain::*kind,
+                                                          std::size_t count) const {
+  std::vector<std::vector<DriveId>> members(count);
+  for (const DriveId id : staying_) members[domains_.at(id).*kind].push_back(id);
   std::erase_if(members, [](const auto& drives) { return drives.empty(); });
   return members;
 }
@@ -73,8 +70,7 @@ FailureDomains::Crowding FailureDomains::Row::shared_with(DriveId drive) const {
   return by_rack_ ? Crowding{in_rack, on_host} : Crowding{on_host, in_rack};
 }
 
-int FailureDomains::Row::may_fail() const {
-  const std::vector<int>& counts = by_rack_ ? in_rack_ : on_host_;
+int FailureDomains::Row::may_fail(const std::vector<int>& counts) const {
   const auto most = std::max_element(counts.begin(), counts.end());
   return most == counts.end() || *most == 0 ? 0 : parity_ / *most;
 }

@@ -27,9 +27,13 @@ class FailureDomains {
     // How many of the columns fail with `drive`.
     Crowding shared_with(DriveId drive) const;
     // Of the kind by which they are kept apart, how many domains may fail and the row is readable.
-    int may_fail() const;
+    int may_fail() const { return by_rack_ ? racks_may_fail() : hosts_may_fail(); }
+    int hosts_may_fail() const { return may_fail(on_host_); }
+    int racks_may_fail() const { return may_fail(in_rack_); }
 
    private:
+    int may_fail(const std::vector<int>& counts) const;
+
     const FailureDomains& domains_;
     const int parity_;
     const bool by_rack_;
@@ -44,14 +48,16 @@ class FailureDomains {
   int may_fail(const CodeShape& code) const;
   // Whether a row of this code can be laid so that a whole rack may fail.
   bool can_lose_a_rack(const CodeShape& code) const;
-  // The drives, of those that stay, of each domain of the kind by which columns are kept apart.
-  std::vector<std::vector<DriveId>> members(const CodeShape& code) const;
+  // The drives, of those that stay, of each host; of each rack.
+  std::vector<std::vector<DriveId>> hosts() const { return members(&Domain::host, host_count_); }
+  std::vector<std::vector<DriveId>> racks() const { return members(&Domain::rack, racks_.size()); }
 
  private:
   struct Domain {
     std::size_t host = 0;
     std::size_t rack = 0;
   };
+  std::vector<std::vector<DriveId>> members(std::size_t Domain::*kind, std::size_t count) const;
 
   absl::flat_hash_map<DriveId, Domain> domains_;
   std::vector<DriveId> staying_;

@@ -63,9 +63,11 @@ struct PackWriterLimits {
   int max_row_attempts = 6;
   Duration first_backoff = milliseconds(20);
   Duration max_backoff = milliseconds(500);
-  // Of one fragment, and of a piece from write() to its answer.
+  // Of one fragment; of a piece from write() to its answer, and from when there is room for its
+  // bytes, should that be later.
   Duration fragment_deadline = seconds(10);
   Duration piece_deadline = seconds(30);
+  Duration queued_deadline = seconds(10);
 
   // A fragment is slow after 4 x the drive's p99, within the floor and the ceiling, plus a term for
   // its bytes. A slow row is written again at the price of `slow_rewrite_cost` tokens; each row

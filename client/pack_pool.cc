@@ -50,7 +50,7 @@ void PackPool::refresh() {
   }
   if (map_seen_ != router_.view().epoch() && !closing_) {
     map_seen_ = router_.view().epoch();
-    retire_moving_packs();
+    retire_unwanted_packs();
   }
 }
 
@@ -58,12 +58,15 @@ bool PackPool::changes(const PlacementGroup& group) const {
   return !group.moves.empty() || router_.view().leaving(group);
 }
 
-// A group that changes waits until nobody writes to it. What is under way there ends as it began.
-void PackPool::retire_moving_packs() {
+// A group that changes waits until nobody writes to it, and one that is not preferred is no longer
+// written to once others are whole. What is under way there ends as it began.
+void PackPool::retire_unwanted_packs() {
+  const PlacementView& view = router_.view();
+  const auto best = view.best_preference();
   bool any = false;
   for (const OpenPackPtr& pack : packs_) {
-    const PlacementGroup* group = router_.view().group(pg_of_pack(pack->id));
-    if (group != nullptr && !changes(*group)) continue;
+    const PlacementGroup* group = view.group(pg_of_pack(pack->id));
+    if (group != nullptr && !changes(*group) && group->preference() >= best) continue;
     any = any || !pack->retired;
     retire(*pack);
   }
@@ -92,17 +95,15 @@ std::uint32_t PackPool::wanted_packs() const {
 }
 
 bool PackPool::better(const OpenPack& pack, const OpenPack& than) {
-  if (pack.group.code.k != than.group.code.k) return pack.group.code.k > than.group.code.k;
-  if (pack.group.fallback != than.group.fallback) return than.group.fallback;
+  if (pack.group.preference() != than.group.preference())
+    return pack.group.preference() > than.group.preference();
   if (pack.rows_in_flight != than.rows_in_flight) return pack.rows_in_flight < than.rows_in_flight;
   return pack.last_used < than.last_used;
 }
 
 OpenPackPtr PackPool::pick(const DriveSet& avoid, Want want) {
   const OpenPackPtr* best = nullptr;
-  std::uint32_t open = 0;
   for (const OpenPackPtr& pack : packs_) {
-    if (!pack->retired) ++open;
     // The cheap question first: looking at every drive's health costs more.
     if (best != nullptr && !better(*pack, **best)) continue;
     if (usable(*pack, avoid, want)) best = &pack;
@@ -110,8 +111,12 @@ OpenPackPtr PackPool::pick(const DriveSet& avoid, Want want) {
   if (best == nullptr) return nullptr;
   OpenPackPtr picked = *best;
   picked->last_used = ++use_counter_;
-  if (open * 2 <= wanted_packs() && !leasing_ && !refill_scheduled_ && !closing_ &&
-      executor_.now() >= no_refill_before_) {
+  // Others are no stock: they are for when there are none of these.
+  const auto open = std::count_if(packs_.begin(), packs_.end(), [&](const OpenPackPtr& pack) {
+    return !pack->retired && pack->group.preference() == picked->group.preference();
+  });
+  if (static_cast<std::uint32_t>(open) * 2 <= wanted_packs() && !leasing_ && !refill_scheduled_ &&
+      !closing_ && executor_.now() >= no_refill_before_) {
     refill_scheduled_ = true;
     background_.spawn(lease_in_background());
   }

@@ -87,7 +87,7 @@ class PackPool {
   void accept(const proto::LeasePacksReply& reply, std::uint64_t generation);
   void release_unneeded();
   bool changes(const PlacementGroup& group) const;  // its columns move, or are to
-  void retire_moving_packs();
+  void retire_unwanted_packs();
   void watch_idle_packs();
   void retire_idle_packs();
   void give_back_later(PackId pack);

@@ -24,6 +24,14 @@ Task<void> send_fragment(std::shared_ptr<RowAttempt> attempt, StorageApi* storag
 namespace {
 
 constexpr std::size_t kMaxTroubleText = 400;
+// For the answer of a daemon that could not be reached before.
+constexpr Duration kProbeDeadline = std::chrono::seconds(1);
+
+// Whether what keeps metad from leasing packs may be over soon.
+bool may_pass(const Status& status) {
+  return status.ok() || status.code() == StatusCode::kUnavailable ||
+         status.code() == StatusCode::kDeadlineExceeded;
+}
 
 class Writer final : public PackWriter, public FlightOwner {
  public:
@@ -66,6 +74,7 @@ class Writer final : public PackWriter, public FlightOwner {
   Task<void> back_off(int round);
   Task<void> lease_for_queue();
   void fail_queue(const Status& status, MonotonicTime until);
+  void watch_queue();
 
   // One row.
   Result<std::shared_ptr<const RowData>> take_row(const CodeShape& code,
@@ -80,6 +89,7 @@ class Writer final : public PackWriter, public FlightOwner {
   Status start_with_any_code(const JobPtr& job, const OpenPackPtr& pack);
   Task<Status> rewrite(JobPtr job, bool because_slow);
   Task<OpenPackPtr> find_pack(JobPtr job, bool because_slow);
+  Task<void> ask_unreachable(RowJob* job);
   void note_slow_drives(RowJob& job, const RowAttempt& attempt);
 
   // How an attempt and a job end.
@@ -104,6 +114,8 @@ class Writer final : public PackWriter, public FlightOwner {
   std::size_t queued_stream_pieces_ = 0;
   bool launch_scheduled_ = false;
   bool leasing_for_queue_ = false;
+  TimerId queue_timer_;   // while it is leased for
+  Status queue_trouble_;  // why there is no lease yet
   int rows_in_flight_ = 0;
   int small_rows_in_flight_ = 0;
   DriveSet small_row_drives_;  // where these began, as often as there are rows
@@ -140,10 +152,12 @@ Task<Result<Extent>> Writer::write(Buffer bytes, PieceHint hint) {
                                    " bytes, not " + std::to_string(bytes.size()));
   }
   ++active_writes_;
+  const MonotonicTime entered = executor_.now();
   const std::uint64_t cost = bytes.size() + kPieceOverheadBytes;
   if (!bytes_.try_acquire(cost)) co_await bytes_.acquire(cost);
-  auto piece = std::make_shared<Piece>(self_, std::move(bytes), hint,
-                                       executor_.now() + limits_.piece_deadline);
+  const MonotonicTime deadline =
+      std::max(entered + limits_.piece_deadline, executor_.now() + limits_.queued_deadline);
+  auto piece = std::make_shared<Piece>(self_, std::move(bytes), hint, deadline);
   enqueue(piece);
   co_await PieceAwaiter{*piece};
   if (--active_writes_ == 0) drained_.notify_all();
@@ -155,6 +169,7 @@ void Writer::enqueue(PiecePtr piece) {
   queued_bytes_ += piece->bytes.size();
   if (piece->bytes.size() >= kStreamPieceBytes) ++queued_stream_pieces_;
   queue_.push_back(std::move(piece));
+  if (leasing_for_queue_) watch_queue();
   if (may_launch()) schedule_launch();
 }
 
@@ -215,6 +230,8 @@ Task<void> Writer::back_off(int round) {
 // Daemons that restart, and drives that metad is about to take for up again, are waited for until
 // the deadline of the pieces.
 Task<void> Writer::lease_for_queue() {
+  queue_trouble_ = DeadlineExceededError("metad leased no pack in time");
+  watch_queue();
   Status status = co_await pool_.lease({});
   OpenPackPtr pack = pick_whole();
   for (int round = 0; pack == nullptr && !queue_.empty(); ++round) {
@@ -225,17 +242,28 @@ Task<void> Writer::lease_for_queue() {
     if (pool_.only_full_drives()) {
       fail_queue(NoSpaceError("no placement group has room: " + pool_.describe_trouble()),
                  MonotonicTime::max());
-    } else if (!status.ok() && status.code() != StatusCode::kUnavailable) {
+    } else if (!may_pass(status)) {
       fail_queue(status, MonotonicTime::max());
     } else {
       std::string text = "no whole placement group to write to: " + pool_.describe_trouble();
       if (!status.ok()) text += "; " + status.message();
-      fail_queue(UnavailableError(std::move(text)), executor_.now());
+      queue_trouble_ = UnavailableError(std::move(text));
     }
   }
   leasing_for_queue_ = false;
+  executor_.cancel(std::exchange(queue_timer_, TimerId{}));
   if (pack != nullptr && !queue_.empty()) launch_row(std::move(pack));
   schedule_launch();
+}
+
+// Ends what waits for a lease at its deadline, also when metad does not answer.
+void Writer::watch_queue() {
+  if (queue_timer_.value != 0 || queue_.empty()) return;
+  queue_timer_ = executor_.schedule_at(queue_.front()->deadline, [this] {
+    queue_timer_ = {};
+    fail_queue(queue_trouble_, executor_.now());
+    watch_queue();
+  });
 }
 
 // The pieces whose deadline is not after `until`; the oldest are in front.
@@ -442,7 +470,10 @@ void Writer::note_failure(RowAttempt& attempt, int column, const Status& status)
     job.trouble += router_.view().describe(drive) + ": " + status.to_string();
   }
   if (attempt.failed) return;
-  if (code == StatusCode::kUnavailable) ++job.out_of_reach;
+  if (code == StatusCode::kUnavailable) {
+    ++job.out_of_reach;
+    if (!contains(job.unreachable, drive)) job.unreachable.push_back(drive);
+  }
   attempt.failed = true;
   attempt.error = status;
   --job.live;
@@ -533,7 +564,7 @@ void Writer::note_slow_drives(RowJob& job, const RowAttempt& attempt) {
 // to go, or no tokens: that is looked at again.
 Task<Status> Writer::rewrite(JobPtr job, bool because_slow) {
   if (job->attempts - job->out_of_reach >= limits_.max_row_attempts ||
-      executor_.now() >= job->deadline) {
+      job->attempts >= 2 * limits_.max_row_attempts || executor_.now() >= job->deadline) {
     co_return failure_of(*job);
   }
   OpenPackPtr pack;
@@ -567,18 +598,38 @@ Task<OpenPackPtr> Writer::find_pack(JobPtr job, bool because_slow) {
   if (pack != nullptr || job->live > 0 || pool_.only_full_drives()) co_return pack;
   for (int round = job->attempts - 1; executor_.now() < job->deadline; ++round) {
     co_await back_off(round);
+    if (!job->unreachable.empty()) co_await ask_unreachable(job.get());
     if (job->answered) break;
-    job->tried.clear();
+    job->tried = job->unreachable;
     pool_.refresh();
-    pack = pool_.pick({}, PackPool::Want::kAnyWhole);
+    pack = pool_.pick(job->tried, PackPool::Want::kAnyWhole);
     if (pack != nullptr) co_return pack;
-    const Status leased = co_await pool_.lease({});
+    const Status leased = co_await pool_.lease(job->tried);
     if (job->answered) break;
-    pack = pool_.pick({}, PackPool::Want::kAnyWhole);
-    const bool hopeless = !leased.ok() && leased.code() != StatusCode::kUnavailable;
-    if (pack != nullptr || hopeless || pool_.only_full_drives()) co_return pack;
+    pack = pool_.pick(job->tried, PackPool::Want::kAnyWhole);
+    if (pack != nullptr || !may_pass(leased) || pool_.only_full_drives()) co_return pack;
   }
   co_return nullptr;
+}
+
+// The whole row is sent with each attempt, so not to a drive that would refuse it: it is asked
+// first. Each daemon in its own time, side by side.
+Task<void> Writer::ask_unreachable(RowJob* job) {
+  struct Question {
+    static Task<void> run(Writer* writer, DriveId drive, DriveSet* found) {
+      const auto storage = writer->router_.storage(drive);
+      if (!storage.ok()) co_return;
+      const auto drives = co_await (*storage)->status(writer->executor_.now() + kProbeDeadline);
+      if (!drives.ok()) co_return;
+      for (const DriveStatus& status : *drives)
+        if (status.drive == drive && status.well()) found->push_back(drive);
+    }
+  };
+  DriveSet found;
+  TaskScope asking;
+  for (const DriveId drive : job->unreachable) asking.spawn(Question::run(this, drive, &found));
+  co_await asking.join();
+  std::erase_if(job->unreachable, [&](DriveId drive) { return contains(found, drive); });
 }
 
 // The same bytes under another pack; for a narrower code the pieces are laid out anew, in as many

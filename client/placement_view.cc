@@ -17,6 +17,8 @@ PlacementView::PlacementView(std::shared_ptr<const ClusterMap> map) : map_(std::
   for (const PlacementGroup& group : map_->groups) {
     if (!well_formed(group)) continue;
     if (whole(group)) ++whole_group_count_;
+    if (whole(group) && group.moves.empty())
+      best_preference_ = std::max(best_preference_, group.preference());
     const bool in_service = std::all_of(group.drives.begin(), group.drives.end(), [&](DriveId id) {
       const DriveInfo* drive = map_->drive(id);
       return drive != nullptr &&

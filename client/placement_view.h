@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <tuple>
 
 #include "base/cluster_map.h"
 
@@ -32,6 +33,8 @@ class PlacementView {
   // code with a smaller k when drives are missing, never to one with a smaller m.
   int required_parity() const { return required_parity_; }
   std::size_t whole_group_count() const { return whole_group_count_; }
+  // The greatest PlacementGroup::preference() of the groups that metad leases packs on.
+  std::tuple<bool, int, bool> best_preference() const { return best_preference_; }
 
   // "drive 3 (host:7001)", for messages.
   std::string describe(DriveId drive) const;
@@ -43,6 +46,7 @@ class PlacementView {
   std::shared_ptr<const ClusterMap> map_;
   int required_parity_ = 0;
   std::size_t whole_group_count_ = 0;
+  std::tuple<bool, int, bool> best_preference_;
 };
 
 }  // namespace shoal::client

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <set>
 
-#include "base/placement.h"
 #include "proto/wire/convert.h"
 
 namespace shoal::client {
@@ -232,11 +231,9 @@ Task<Result<FsStatistics>> PosixStore::statistics() {
     total.total_bytes += space->second.total_bytes;
     total.free_bytes += space->second.free_bytes;
   }
-  if (!map->groups.empty()) {
-    const CodeShape code = protection_of(*map).code;
-    const auto width = static_cast<std::uint64_t>(code.width());
-    total.total_bytes = total.total_bytes / width * code.k;
-    total.free_bytes = total.free_bytes / width * code.k;
+  if (const auto width = static_cast<std::uint64_t>(map->code.width()); width > 0) {
+    total.total_bytes = total.total_bytes / width * map->code.k;
+    total.free_bytes = total.free_bytes / width * map->code.k;
   }
   statistics_ = total;
   statistics_at_ = executor_.now();

@@ -73,7 +73,8 @@ struct RowJob {
   int out_of_reach = 0;  // of them, those that failed because a drive could not be reached
   int live = 0;  // attempts whose fragments are neither all durable nor failed
   std::shared_ptr<RowAttempt> newest;
-  DriveSet tried;  // drives that failed or were slow
+  DriveSet tried;        // drives that failed or were slow
+  DriveSet unreachable;  // of them those that could not be reached, until they answer again
   int failures = 0;
   int full_failures = 0;
   int fenced_failures = 0;

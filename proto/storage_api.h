@@ -130,6 +130,8 @@ struct DriveStatus {
   // be missing from the index.
   std::uint64_t damaged_segments = 0;
   ScrubStatus scrub;
+  // Neither failed nor hanging.
+  bool well() const { return !state.starts_with("failed") && !state.starts_with("hangs"); }
   std::uint64_t payload_bytes_written = 0;  // of fragments that clients sent, since start
   std::uint64_t device_bytes_written = 0;   // all of the log, since start
   std::uint64_t cleaned_bytes = 0;          // of fragments copied by the cleaner, since start

@@ -24,7 +24,8 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr Duration kStartDeadline = seconds(120);
-constexpr Duration kStopDeadline = seconds(45);
+// Longer than two writes that wait for drives until their deadline: a mount writes out twice.
+constexpr Duration kStopDeadline = seconds(75);
 constexpr Duration kPoll = milliseconds(100);
 // A daemon that ends within kQuickEnd of its start is started again later each time.
 constexpr Duration kQuickEnd = seconds(10);

@@ -43,7 +43,8 @@ Result<ClusterMap> first_cluster_map(const std::string& cluster_uuid, const Code
   if (!drives.empty()) map.last_drive = drives.back().id;
   const auto count = kGroupsPerDrive * static_cast<std::uint32_t>(drives.size());
   ASSIGN_OR_RETURN(map.groups, make_placement_groups(map.drives, code, count, PgId(1)));
-  add_missing_groups(&map, code, [](PgId) { return false; });
+  map.code = code;
+  add_missing_groups(&map, [](PgId) { return false; });
   return map;
 }
 

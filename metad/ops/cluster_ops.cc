@@ -15,14 +15,6 @@ HasPacks pack_finder(const State& state) {
   };
 }
 
-// The code of the table's groups in ordinary times: the widest.
-CodeShape main_code(const ClusterMap& map) {
-  CodeShape code;
-  for (const PlacementGroup& group : map.groups)
-    if (group.code.k > code.k) code = group.code;
-  return code;
-}
-
 DriveInfo* find_drive(ClusterMap* map, std::uint32_t id) {
   return const_cast<DriveInfo*>(map->drive(DriveId(id)));
 }
@@ -138,10 +130,14 @@ bool may_balance(const ClusterMap& before, const proto::ChangeCluster& op) {
   return to == DriveState::kUp && is_leaving(drive->state);
 }
 
-// Whether sets of drives may have lost their fall-back: any change of a drive, and the move of a
-// fall-back's column.
+// Whether there may be too few groups: other drives stay than before, or a fall-back's column has
+// moved. One that goes down is expected back.
 bool may_miss_groups(const ClusterMap& before, const proto::ChangeCluster& op) {
-  return !op.has_finish_move() || before.group(PgId(op.finish_move().group()))->fallback;
+  if (op.has_finish_move()) return before.group(PgId(op.finish_move().group()))->is_fallback();
+  if (!op.has_set_drive_state()) return true;
+  const DriveInfo* drive = before.drive(DriveId(op.set_drive_state().drive()));
+  return is_leaving(drive->state) !=
+         is_leaving(static_cast<DriveState>(op.set_drive_state().state()));
 }
 
 bool same(const PlacementGroup& a, const PlacementGroup& b) {
@@ -159,7 +155,7 @@ Status take_group(ClusterMap* map, const proto::PlacementGroupProto& planned,
     map->groups.push_back(std::move(group));
     return OkStatus();
   }
-  if (known->code != group.code || known->fallback != group.fallback)
+  if (known->code != group.code || known->use != group.use)
     return InvalidArgumentError("placement group " + group.id.to_string() + " may not change");
   if (known->drives != group.drives && has_packs(group.id))
     return AbortedError("packs were leased meanwhile on placement group " + group.id.to_string());
@@ -170,14 +166,14 @@ Status take_group(ClusterMap* map, const proto::PlacementGroupProto& planned,
 }  // namespace
 
 void plan_change(const State& state, const proto::ChangeCluster& op, proto::PlacementPlan* plan) {
-  plan->set_base_epoch(state.cluster_map.epoch);
   ClusterMap map = state.cluster_map;
   std::uint32_t id = 0;
-  if (!change_map(state, &map, op, &id).ok()) return;  // it will be refused
+  if (!change_map(state, &map, op, &id).ok()) return;  // it is refused, or planned again
+  plan->set_base_epoch(state.cluster_map.epoch);
   const ClusterMap changed = map;
   const HasPacks has_packs = pack_finder(state);
   plan_repairs(&map, has_packs);  // first: it may be what stranded columns wait for
-  if (may_miss_groups(state.cluster_map, op)) add_missing_groups(&map, main_code(map), has_packs);
+  if (may_miss_groups(state.cluster_map, op)) add_missing_groups(&map, has_packs);
   if (may_balance(state.cluster_map, op)) plan_balance(&map, has_packs);
   plan->set_stranded_columns(plan_repairs(&map, has_packs));
   for (const PlacementGroup& group : map.groups) {
@@ -190,11 +186,11 @@ void plan_change(const State& state, const proto::ChangeCluster& op, proto::Plac
 Status change_cluster(State& state, const proto::ChangeCluster& op,
                       const proto::PlacementPlan& plan, proto::ClusterReply* reply) {
   if (state.cluster_map.epoch == 0) return UnavailableError("the cluster has no map yet");
-  if (plan.base_epoch() != state.cluster_map.epoch)
-    return AbortedError("the cluster map has changed meanwhile");
   ClusterMap map = state.cluster_map;
   std::uint32_t id = 0;
   RETURN_IF_ERROR(change_map(state, &map, op, &id));
+  if (plan.base_epoch() != state.cluster_map.epoch)
+    return AbortedError("what was planned is not for this cluster map");
   const HasPacks has_packs = pack_finder(state);
   for (const proto::PlacementGroupProto& group : plan.groups())
     RETURN_IF_ERROR(take_group(&map, group, has_packs).with_context("what was planned"));

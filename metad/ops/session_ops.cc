@@ -1,6 +1,6 @@
 // Sessions, pack leases and the cluster map.
 #include <algorithm>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "metad/ops/ops.h"
@@ -27,22 +27,19 @@ bool is_usable(const State& state, const PlacementGroup& group, const proto::Lea
   });
 }
 
-// The groups whose drives are all up and not to be avoided, of the widest code that has one, and
-// fall-backs only where no other of that code is left: by their place in the table.
+// Of the groups whose drives are all up and not to be avoided those that are preferred to all
+// others, by their place in the table.
 std::vector<bool> groups_to_lease(const State& state, const proto::LeasePacks& op) {
   const auto& groups = state.cluster_map.groups;
-  const auto rank = [](const PlacementGroup& group) {
-    return std::pair<int, bool>(group.code.k, !group.fallback);
-  };
   std::vector<bool> usable(groups.size());
-  std::pair<int, bool> best;
+  std::tuple<bool, int, bool> best;
   for (std::size_t i = 0; i < groups.size(); ++i) {
-    if (rank(groups[i]) < best || !is_usable(state, groups[i], op)) continue;
+    if (groups[i].preference() < best || !is_usable(state, groups[i], op)) continue;
     usable[i] = true;
-    best = rank(groups[i]);
+    best = groups[i].preference();
   }
   for (std::size_t i = 0; i < groups.size(); ++i)
-    if (rank(groups[i]) != best) usable[i] = false;
+    if (groups[i].preference() != best) usable[i] = false;
   return usable;
 }
 

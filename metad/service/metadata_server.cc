@@ -64,6 +64,12 @@ Task<Result<std::unique_ptr<MetadataServer>>> MetadataServer::open(
             return CorruptionError("the command at position " + std::to_string(position) +
                                    " does not parse");
           }
+          if (command.has_change_cluster() && !command.has_plan()) {
+            return NotSupportedError(
+                "position " + std::to_string(position) +
+                " changes the cluster map in the way of an earlier version: start and stop that "
+                "one once, so that it leaves nothing to replay");
+          }
           machine.apply(command, position);
           return OkStatus();
         });
@@ -98,7 +104,6 @@ Task<Result<proto::CommandReply>> MetadataServer::execute(proto::Command command
   // A session that is gone stays unknown: its client is to learn that it was closed.
   if (const auto seen = last_seen_.find(command.session()); seen != last_seen_.end())
     seen->second = Executor::current()->now();
-  if (const proto::CommandReply* known = machine_->find_reply(command)) co_return *known;
   const SlotKey slot{command.session(), command.slot()};
   if (const auto twin = by_slot_.find(slot); command.session() != 0 && twin != by_slot_.end()) {
     if (twin->second->command.sequence() != command.sequence()) {
@@ -111,6 +116,7 @@ Task<Result<proto::CommandReply>> MetadataServer::execute(proto::Command command
     if (const proto::CommandReply* known = machine_->find_reply(command)) co_return *known;
     co_return UnavailableError("the command was not journaled");
   }
+  if (const proto::CommandReply* known = machine_->find_reply(command)) co_return *known;
   Pending pending;
   pending.command = std::move(command);
   // Before it waits for anything: the same one must not get in beside it.
@@ -140,14 +146,17 @@ Task<Result<proto::CommandReply>> MetadataServer::run(Pending* pending) {
 // What was planned may be overtaken by leases that were under way: then it is planned again.
 Task<Result<proto::CommandReply>> MetadataServer::run_planned(Pending* pending) {
   const auto guard = co_await cluster_mutex_.lock();
-  for (int left = kPlanAttempts; true; --left) {
+  for (int left = kPlanAttempts; !closing_; --left) {
     Pending attempt;
     attempt.command = pending->command;
     Result<proto::CommandReply> reply = co_await run(&attempt);
-    const bool overtaken =
-        reply.ok() && status_code_from_wire(reply->status().code()) == StatusCode::kAborted;
+    // Not what was refused already when it was planned.
+    const bool overtaken = reply.ok() &&
+                           status_code_from_wire(reply->status().code()) == StatusCode::kAborted &&
+                           attempt.command.plan().base_epoch() > 0;
     if (!overtaken || left == 1) co_return reply;
   }
+  co_return UnavailableError("the metadata daemon is stopping");
 }
 
 void MetadataServer::stamp(Pending* pending) {

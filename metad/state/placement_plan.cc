@@ -28,23 +28,18 @@ DriveId destination(const PlacementGroup& group, std::size_t column) {
   return group.drives[column];
 }
 
-int widest(const ClusterMap& map) {
-  int k = 0;
-  for (const PlacementGroup& group : map.groups) k = std::max<int>(k, group.code.k);
-  return k;
+bool is_ordinary(const ClusterMap& map, const PlacementGroup& group) {
+  return group.code == map.code && !group.is_fallback();
 }
 
-bool is_wide(const PlacementGroup& group, int k) { return group.code.k == k && !group.fallback; }
-
-// Columns of wide groups on each drive that is not leaving, once all moves have ended. Fall-backs
-// hold little: they are written to only while drives are missing.
+// Columns of ordinary groups on each drive that is not leaving, once all moves have ended.
+// Fall-backs hold little: they are written to only while drives are missing.
 std::map<DriveId, std::uint32_t> loads(const ClusterMap& map) {
   std::map<DriveId, std::uint32_t> load;
   for (const DriveInfo& drive : map.drives)
     if (!is_leaving(map, drive.id)) load[drive.id] = 0;
-  const int k = widest(map);
   for (const PlacementGroup& group : map.groups) {
-    if (!is_wide(group, k)) continue;
+    if (!is_ordinary(map, group)) continue;
     for (std::size_t c = 0; c < group.drives.size(); ++c) {
       const auto found = load.find(destination(group, c));
       if (found != load.end()) ++found->second;
@@ -53,16 +48,19 @@ std::map<DriveId, std::uint32_t> loads(const ClusterMap& map) {
   return load;
 }
 
-std::pair<int, std::set<DriveId>> set_of(const PlacementGroup& group) {
-  return {group.code.k, {group.drives.begin(), group.drives.end()}};
+// What makes two fall-backs the same.
+using FallbackKey = std::tuple<GroupUse, int, std::set<DriveId>>;
+FallbackKey key_of(const PlacementGroup& group) {
+  return {group.use, group.code.k, {group.drives.begin(), group.drives.end()}};
 }
 
 constexpr std::size_t kNoColumn = ~std::size_t{0};
 
-// The group's columns but for `without`, where they will be.
-FailureDomains::Row row_of(const FailureDomains& domains, const PlacementGroup& group,
-                           std::size_t without = kNoColumn) {
-  FailureDomains::Row row(domains, group.code);
+// The group's columns but for `without`, where they will be; those of narrower groups are kept
+// apart by the same domains as ordinary ones.
+FailureDomains::Row row_of(const ClusterMap& map, const FailureDomains& domains,
+                           const PlacementGroup& group, std::size_t without = kNoColumn) {
+  FailureDomains::Row row(domains, map.code);
   for (std::size_t c = 0; c < group.drives.size(); ++c)
     if (c != without) row.add(destination(group, c));
   return row;
@@ -75,7 +73,7 @@ bool takes_part(const PlacementGroup& group, DriveId drive) {
 DriveId pick_target(const ClusterMap& map, const FailureDomains& domains,
                     const PlacementGroup& group, std::size_t column,
                     const std::map<DriveId, std::uint32_t>& load) {
-  const FailureDomains::Row others = row_of(domains, group, column);
+  const FailureDomains::Row others = row_of(map, domains, group, column);
   DriveId best;
   std::tuple<int, std::uint32_t, int> best_cost;
   for (const auto& [id, columns] : load) {
@@ -114,7 +112,6 @@ struct Step {
 // holding each column equally often.
 Step find_step(ClusterMap* map, const FailureDomains& domains, int wanted, DriveId from,
                DriveId to) {
-  const int k = widest(*map);
   std::map<std::size_t, int> roles;
   for (const PlacementGroup& group : map->groups) {
     for (std::size_t c = 0; c < group.drives.size(); ++c)
@@ -123,10 +120,10 @@ Step find_step(ClusterMap* map, const FailureDomains& domains, int wanted, Drive
   Step best;
   std::tuple<int, int, int> best_cost;
   for (PlacementGroup& group : map->groups) {
-    if (!is_wide(group, k) || !group.moves.empty() || takes_part(group, to)) continue;
+    if (!is_ordinary(*map, group) || !group.moves.empty() || takes_part(group, to)) continue;
     for (std::size_t c = 0; c < group.drives.size(); ++c) {
       if (group.drives[c] != from) continue;
-      FailureDomains::Row row = row_of(domains, group, c);
+      FailureDomains::Row row = row_of(*map, domains, group, c);
       const auto after = row.shared_with(to);
       const auto before = row.shared_with(from);
       row.add(to);
@@ -150,7 +147,7 @@ Step find_spreading_step(const ClusterMap& map, const FailureDomains& domains,
   for (std::size_t c = 0; c < group->drives.size(); ++c) {
     const auto from = load.find(group->drives[c]);
     if (from == load.end()) continue;  // leaves anyway
-    const FailureDomains::Row others = row_of(domains, *group, c);
+    const FailureDomains::Row others = row_of(map, domains, *group, c);
     const std::pair now(others.shared_with(from->first).kept_apart, from->second);
     const DriveId to = pick_target(map, domains, *group, c, load);
     if (to == DriveId() || now <= most || others.shared_with(to).kept_apart >= now.first) continue;
@@ -160,15 +157,17 @@ Step find_spreading_step(const ClusterMap& map, const FailureDomains& domains,
   return best;
 }
 
-// Wide groups that may change: not too many at once.
+// Ordinary groups that may change, and fall-backs that hold something: not too many at once.
 class Balance {
  public:
   Balance(ClusterMap* map, const HasPacks& has_packs)
-      : map_(map), has_packs_(has_packs), domains_(map->drives), k_(widest(*map)) {
+      : map_(map),
+        has_packs_(has_packs),
+        domains_(map->drives),
+        wanted_(domains_.may_fail(map->code)) {
     for (const PlacementGroup& group : map->groups) {
-      if (!is_wide(group, k_)) continue;
-      if (wide_ == 0) wanted_ = domains_.may_fail(group.code);
-      ++wide_;
+      if (!is_ordinary(*map, group)) continue;
+      ++ordinary_;
       if (!group.moves.empty()) ++moving_;
     }
   }
@@ -176,7 +175,7 @@ class Balance {
   void even_out();
 
  private:
-  bool may_move() const { return 2 * moving_ < wide_; }
+  bool may_move() const { return 2 * moving_ < ordinary_; }
   void take(const Step& step) {
     const bool packs = has_packs_(step.group->id);
     add_move(step.group, step.column, step.to, packs);
@@ -186,9 +185,8 @@ class Balance {
   ClusterMap* const map_;
   const HasPacks& has_packs_;
   const FailureDomains domains_;
-  const int k_;
-  int wanted_ = 0;  // domains that may fail of a wide group
-  std::size_t wide_ = 0;
+  const int wanted_;  // domains that may fail of an ordinary group
+  std::size_t ordinary_ = 0;
   std::size_t moving_ = 0;
 };
 
@@ -196,8 +194,9 @@ class Balance {
 // could.
 void Balance::spread() {
   for (PlacementGroup& group : map_->groups) {
-    if (!is_wide(group, k_)) continue;
-    while (may_move() && group.moves.empty() && row_of(domains_, group).may_fail() < wanted_) {
+    if (!is_ordinary(*map_, group) && !has_packs_(group.id)) continue;
+    while (may_move() && group.moves.empty() &&
+           row_of(*map_, domains_, group).may_fail() < wanted_) {
       const Step step = find_spreading_step(*map_, domains_, loads(*map_), &group);
       if (step.group == nullptr) break;
       take(step);
@@ -260,7 +259,7 @@ void plan_balance(ClusterMap* map, const HasPacks& has_packs) {
   balance.even_out();
 }
 
-void add_missing_groups(ClusterMap* map, const CodeShape& code, const HasPacks& has_packs) {
+void add_missing_groups(ClusterMap* map, const HasPacks& has_packs) {
   std::vector<DriveInfo> drives;
   std::vector<DriveInfo> staying;
   for (const DriveInfo& drive : map->drives) {
@@ -275,30 +274,33 @@ void add_missing_groups(ClusterMap* map, const CodeShape& code, const HasPacks& 
     next = PgId(next.value() + 1);
     map->groups.push_back(std::move(group));
   };
-  const auto wide = static_cast<std::uint32_t>(
+  const auto ordinary = static_cast<std::uint32_t>(
       std::count_if(map->groups.begin(), map->groups.end(),
-                    [&](const auto& g) { return g.code == code && !g.fallback; }));
+                    [&](const auto& group) { return is_ordinary(*map, group); }));
   const std::uint32_t wanted = kGroupsPerDrive * static_cast<std::uint32_t>(drives.size());
-  if (wanted > wide) {
+  if (wanted > ordinary) {
     // The last of a whole table for these drives, so that the roles go on turning.
-    auto made = make_placement_groups(drives, code, wanted, PgId(1));
+    auto made = make_placement_groups(drives, map->code, wanted, PgId(1));
     if (made.ok()) {
-      for (std::uint32_t i = wide; i < wanted; ++i) add(std::move((*made)[i]));
+      for (std::uint32_t i = ordinary; i < wanted; ++i) add(std::move((*made)[i]));
     }
   }
-  std::map<std::pair<int, std::set<DriveId>>, PlacementGroup> missing;
-  for (PlacementGroup& group : make_fallback_groups(staying, code, PgId(1)))
-    missing.emplace(set_of(group), std::move(group));
+  std::map<FallbackKey, PlacementGroup> missing;
+  for (PlacementGroup& group : make_fallback_groups(staying, map->code, PgId(1)))
+    missing.emplace(key_of(group), std::move(group));
   // Those that cover what another covers, or need a drive that leaves, and hold nothing.
-  std::map<int, std::vector<PlacementGroup*>> spare;  // by the columns' number
+  std::map<std::pair<GroupUse, int>, std::vector<PlacementGroup*>> spare;
+  const auto kind = [](const PlacementGroup& group) {
+    return std::pair(group.use, group.code.width());
+  };
   for (PlacementGroup& group : map->groups) {
-    if (!group.fallback || !group.moves.empty()) continue;
-    const bool covers = missing.erase(set_of(group)) > 0;
-    if (!covers && !has_packs(group.id)) spare[group.code.width()].push_back(&group);
+    if (!group.is_fallback() || !group.moves.empty()) continue;
+    const bool covers = missing.erase(key_of(group)) > 0;
+    if (!covers && !has_packs(group.id)) spare[kind(group)].push_back(&group);
   }
   std::vector<PlacementGroup> added;
-  for (auto& [set, group] : missing) {
-    auto& same = spare[group.code.width()];
+  for (auto& [key, group] : missing) {
+    auto& same = spare[kind(group)];
     if (same.empty()) {
       added.push_back(std::move(group));
     } else {

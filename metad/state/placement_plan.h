@@ -26,11 +26,11 @@ std::uint32_t plan_repairs(ClusterMap* map, const HasPacks& has_packs);
 // wide groups are moving: the rest is planned when those have ended.
 void plan_balance(ClusterMap* map, const HasPacks& has_packs);
 
-// Adds as many ordinary groups of `code` as a new map of the drives that are up would have, and the
+// Adds as many ordinary groups as a new map of the drives that are up would have, and the
 // fall-backs of the drives that are up, or down and expected back, that are not there yet. A
 // fall-back without packs that covers nothing any more, as after its drives were replaced, takes
 // other drives instead of a new one.
-void add_missing_groups(ClusterMap* map, const CodeShape& code, const HasPacks& has_packs);
+void add_missing_groups(ClusterMap* map, const HasPacks& has_packs);
 
 // Groups per drive of a new map.
 inline constexpr std::uint32_t kGroupsPerDrive = 2;

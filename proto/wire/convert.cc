@@ -75,14 +75,29 @@ static Status moves_from_proto(const proto::PlacementGroupProto& from, const Clu
   return OkStatus();
 }
 
-static Status fill_group(const proto::PlacementGroupProto& from, const ClusterMap& map,
-                         PlacementGroup* group) {
+template <typename Message>
+static Result<CodeShape> code_from_proto(const Message& from) {
   if (from.k() > kMaxDataColumns || from.m() > kMaxParityColumns || from.matrix() > 255)
     return InvalidArgumentError("the code is out of range");
-  group->code = {static_cast<std::uint8_t>(from.k()), static_cast<std::uint8_t>(from.m()),
-                 static_cast<MatrixId>(from.matrix())};
-  RETURN_IF_ERROR(validate(group->code));
-  group->fallback = from.fallback();
+  const CodeShape code{static_cast<std::uint8_t>(from.k()), static_cast<std::uint8_t>(from.m()),
+                       static_cast<MatrixId>(from.matrix())};
+  RETURN_IF_ERROR(validate(code));
+  return code;
+}
+
+template <typename Message>
+static void code_to_proto(const CodeShape& code, Message* to) {
+  to->set_k(code.k);
+  to->set_m(code.m);
+  to->set_matrix(static_cast<std::uint32_t>(code.matrix));
+}
+
+static Status fill_group(const proto::PlacementGroupProto& from, const ClusterMap& map,
+                         PlacementGroup* group) {
+  ASSIGN_OR_RETURN(group->code, code_from_proto(from));
+  if (from.use() > static_cast<std::uint32_t>(GroupUse::kLastResort))
+    return InvalidArgumentError("use " + std::to_string(from.use()));
+  group->use = static_cast<GroupUse>(from.use());
   for (const std::uint32_t id : from.drives()) {
     const DriveId drive(id);
     if (map.drive(drive) == nullptr || group->holds(drive))
@@ -131,7 +146,13 @@ Result<ClusterMap> cluster_map_from_proto(const proto::ClusterMapProto& from) {
     }
     auto row = placement_group_from_proto(group, map);
     if (!row.ok()) return row.status().with_context("cluster map");
+    if (from.k() == 0 && row->code.k > map.code.k) map.code = row->code;
     map.groups.push_back(std::move(*row));
+  }
+  if (from.k() > 0) {
+    auto code = code_from_proto(from);
+    if (!code.ok()) return code.status().with_context("cluster map");
+    map.code = *code;
   }
   return map;
 }
@@ -139,10 +160,8 @@ Result<ClusterMap> cluster_map_from_proto(const proto::ClusterMapProto& from) {
 proto::PlacementGroupProto placement_group_to_proto(const PlacementGroup& from) {
   proto::PlacementGroupProto to;
   to.set_id(from.id.value());
-  to.set_k(from.code.k);
-  to.set_m(from.code.m);
-  to.set_matrix(static_cast<std::uint32_t>(from.code.matrix));
-  to.set_fallback(from.fallback);
+  code_to_proto(from.code, &to);
+  to.set_use(static_cast<std::uint32_t>(from.use));
   for (const DriveId id : from.drives) to.add_drives(id.value());
   for (const ColumnMove& move : from.moves) {
     proto::ColumnMoveProto* out = to.add_moves();
@@ -157,6 +176,7 @@ proto::ClusterMapProto cluster_map_to_proto(const ClusterMap& from) {
   to.set_epoch(from.epoch);
   to.set_cluster_uuid(from.cluster_uuid);
   to.set_last_drive(from.last_drive.value());
+  code_to_proto(from.code, &to);
   for (const DriveInfo& drive : from.drives) {
     proto::DriveProto* out = to.add_drives();
     out->set_id(drive.id.value());

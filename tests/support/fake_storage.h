@@ -213,6 +213,7 @@ class FakeStorage final : public StorageApi {
     if (status_answer) co_return *status_answer;
     std::vector<DriveStatus> list;
     for (const auto& [id, drive] : drives_) {
+      if (drive.faults.write_error.code() == StatusCode::kUnavailable) continue;  // out of reach
       DriveStatus entry;
       entry.drive = id;
       entry.state = drive.faults.full ? "full" : "up";

@@ -220,7 +220,7 @@ TEST(FallbackGroups, EveryTwoDrivesCanBeDoneWithout) {
     const auto groups = make_fallback_groups(drives, code_of(4, 2), PgId(1));
     counts[n] = groups.size();
     for (const PlacementGroup& group : groups) {
-      EXPECT_TRUE(group.fallback);
+      EXPECT_EQ(group.use, GroupUse::kFallback);
       EXPECT_EQ(group.code.m, 2);
     }
     for (const DriveInfo& a : drives) {
@@ -299,6 +299,48 @@ TEST(FallbackGroups, ARackThatRowsSurviveCanBeDoneWithout) {
     ASSERT_NE(group, nullptr) << a;
     EXPECT_EQ(group->code, code_of(4, 2));
     EXPECT_EQ(most_in_one_rack(drives, *group), 2);
+  }
+}
+
+// Kept apart by racks, rows survive hosts in different racks too.
+TEST(FallbackGroups, AsManyHostsInDifferentRacksCanBeDoneWithout) {
+  const auto drives = drives_in({{2, 2}, {2, 2}, {2, 2}});
+  const auto groups = make_fallback_groups(drives, code_of(4, 2), PgId(1));
+  std::set<std::string> hosts;
+  for (const DriveInfo& drive : drives) hosts.insert(drive.host);
+  for (const std::string& a : hosts) {
+    for (const std::string& b : hosts) {
+      const auto lost = drives_where(
+          drives, [&](const DriveInfo& drive) { return drive.host == a || drive.host == b; });
+      const PlacementGroup* group = without(groups, lost);
+      ASSERT_NE(group, nullptr) << a << " and " << b;
+      EXPECT_EQ(group->use, GroupUse::kFallback);
+      EXPECT_EQ(most_on_one_host(drives, *group), 1);
+      EXPECT_LE(most_in_one_rack(drives, *group), 2);
+    }
+  }
+}
+
+TEST(FallbackGroups, WhatSurvivesLessThanOrdinaryRowsIsTheLastResort) {
+  // Hosts of four: with two drives of one lost, two columns can still be on each; with all four
+  // not.
+  const auto drives = drives_on({4, 4});
+  const auto groups = make_fallback_groups(drives, code_of(2, 2), PgId(1));
+  int last_resorts = 0;
+  for (const PlacementGroup& group : groups) {
+    EXPECT_EQ(group.use == GroupUse::kLastResort, most_on_one_host(drives, group) > 2);
+    last_resorts += group.use == GroupUse::kLastResort ? 1 : 0;
+  }
+  EXPECT_EQ(last_resorts, 2);
+  for (const DriveInfo& a : drives) {
+    for (const DriveInfo& b : drives) {
+      EXPECT_TRUE(std::any_of(groups.begin(), groups.end(),
+                              [&](const PlacementGroup& group) {
+                                return group.use == GroupUse::kFallback && !group.holds(a.id) &&
+                                       !group.holds(b.id);
+                              }))
+          << a.id.value() << " and " << b.id.value();
+    }
   }
 }
 

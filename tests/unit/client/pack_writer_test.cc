@@ -353,7 +353,7 @@ TEST(PackWriterTest, WithoutAWholeGroupANarrowerCodeTakesTheRow) {
 
 TEST(PackWriterTest, AFallBackTakesNoRowWhileAnotherGroupOfItsCodeIsWhole) {
   ClusterMap map = make_cluster_map(8, {kCode}, 3);
-  map.groups[1].fallback = true;
+  map.groups[1].use = GroupUse::kFallback;
   DataPathCluster cluster(map);
   const auto packs = write_pieces(cluster, 40);
   for (const auto& [pack, extents] : packs) EXPECT_NE(pg_of_pack(pack), map.groups[1].id);
@@ -364,6 +364,22 @@ TEST(PackWriterTest, AFallBackTakesNoRowWhileAnotherGroupOfItsCodeIsWhole) {
     ASSERT_TRUE(extent.ok()) << extent.status().to_string();
     EXPECT_EQ(pg_of_pack(extent->pack), map.groups[1].id);
   }
+}
+
+TEST(PackWriterTest, PacksOnFallBacksAreGivenBackOnceOthersAreWhole) {
+  ClusterMap map = make_cluster_map(8, {kCode}, 3);
+  map.groups[2].use = GroupUse::kFallback;  // on drives 2 to 7
+  DataPathCluster cluster(map);
+  cluster.metadata.set_drive_state(DriveId(1), DriveState::kDown);  // of both others
+  const auto during = cluster.write(random_bytes(cluster.random, kPiece));
+  ASSERT_TRUE(during.ok()) << during.status().to_string();
+  EXPECT_EQ(pg_of_pack(during->pack), map.groups[2].id);
+  cluster.writer->settled({&*during, 1});
+  EXPECT_FALSE(cluster.metadata.closed.contains(during->pack));
+  cluster.metadata.set_drive_state(DriveId(1), DriveState::kUp);
+  for (const auto& [pack, extents] : write_pieces(cluster, 10))
+    EXPECT_NE(pg_of_pack(pack), map.groups[2].id);
+  EXPECT_TRUE(cluster.metadata.closed.contains(during->pack));
 }
 
 TEST(PackWriterTest, ParityIsNeverReducedSilently) {
@@ -415,7 +431,21 @@ TEST(PackWriterTest, DrivesThatComeBackBeforeTheDeadlineAreWaitedFor) {
     expect_stored(cluster, pieces, cluster.write_all(pieces));
     EXPECT_GE(cluster.clock.now() - begin, seconds(20));
     EXPECT_LT(cluster.clock.now() - begin, seconds(21));
+    EXPECT_LE(cluster.storage.write_count(), 4U * 6) << "rows are not sent in vain";
   }
+}
+
+// What waits for room in the writer does not get the whole time anew.
+TEST(PackWriterTest, ABacklogEndsSoonAfterItsDeadlineToo) {
+  PackWriterLimits limits;
+  limits.max_bytes_in_flight = 64 << 10;
+  DataPathCluster cluster(make_cluster_map(6, {kCode}, 2), limits);
+  cluster.metadata.set_drive_state(DriveId(4), DriveState::kDown);
+  const MonotonicTime begin = cluster.clock.now();
+  for (const auto& extent : cluster.write_all(pieces_of(cluster.random, 40, 8 << 10)))
+    EXPECT_EQ(extent.status().code(), StatusCode::kUnavailable);
+  // Six or seven at once.
+  EXPECT_LT(cluster.clock.now() - begin, seconds(30 + 6 * 11));
 }
 
 TEST(PackWriterTest, DrivesThatStayAwayEndTheWriteAtItsDeadline) {
@@ -513,6 +543,16 @@ TEST(PackWriterTest, AMetadataFailureIsHandedOn) {
   EXPECT_THAT(extent.status().message(), HasSubstr("metad is away"));
   cluster.metadata.fail_with = OkStatus();
   EXPECT_TRUE(cluster.write(random_bytes(cluster.random, kPiece)).ok());
+}
+
+TEST(PackWriterTest, AMetadThatDoesNotAnswerHoldsNoWriteBeyondItsDeadline) {
+  DataPathCluster cluster(make_cluster_map(8, {kCode}, 8));
+  cluster.metadata.delay = seconds(50);
+  const MonotonicTime begin = cluster.clock.now();
+  const auto extent = cluster.write(random_bytes(cluster.random, kPiece));
+  EXPECT_EQ(extent.status().code(), StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(cluster.clock.now() - begin, seconds(30));
+  cluster.metadata.delay = Duration(0);
 }
 
 TEST(PackWriterTest, BytesInFlightAreBounded) {

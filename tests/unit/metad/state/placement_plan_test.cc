@@ -61,7 +61,7 @@ std::map<DriveId, int> columns_of(const ClusterMap& map, int k) {
   std::map<DriveId, int> columns;
   for (const DriveInfo& info : map.drives) columns[info.id] = 0;
   for (const PlacementGroup& group : map.groups) {
-    if (group.code.k != k || group.fallback) continue;
+    if (group.code.k != k || group.is_fallback()) continue;
     for (const DriveId id : group.drives) ++columns[id];
   }
   return columns;
@@ -140,8 +140,7 @@ TEST(PlanRepairs, NoHostGetsMoreColumnsThanItHasTo) {
 TEST(PlanBalance, ANewDriveGetsItsShareAndNothingElseMoves) {
   ClusterMap map = map_of(6, {4, 2, MatrixId::kCauchy});
   map.drives.push_back(drive(7));
-  const CodeShape code{4, 2, MatrixId::kCauchy};
-  add_missing_groups(&map, code, kAllHavePacks);
+  add_missing_groups(&map, kAllHavePacks);
   for (int round = 0; round < 20; ++round) {
     plan_balance(&map, kAllHavePacks);
     expect_well_formed(map);
@@ -150,7 +149,7 @@ TEST(PlanBalance, ANewDriveGetsItsShareAndNothingElseMoves) {
       for (const ColumnMove& move : group.moves) EXPECT_EQ(move.to, DriveId(7));
     }
     const auto wide = std::count_if(map.groups.begin(), map.groups.end(),
-                                    [](const auto& group) { return !group.fallback; });
+                                    [](const auto& group) { return !group.is_fallback(); });
     const auto moving = std::count_if(map.groups.begin(), map.groups.end(),
                                       [](const auto& group) { return !group.moves.empty(); });
     EXPECT_LE(2 * moving, wide + 1) << "others must be left to write to";
@@ -180,7 +179,7 @@ TEST(PlanBalance, HostsAndRacksThatJoinTakeColumnsFromThoseThatHaveTooMany) {
   for (std::uint32_t i = 7; i <= 18; ++i) {
     map.drives.push_back(drive(i, "host-" + std::to_string(i % 2 + 1)));
     map.last_drive = DriveId(i);
-    add_missing_groups(&map, code, kAllHavePacks);
+    add_missing_groups(&map, kAllHavePacks);
     plan_balance(&map, kAllHavePacks);
   }
   settle(&map);
@@ -247,10 +246,10 @@ TEST(AddMissingGroups, EverySetOfLostDrivesIsCoveredInEachStepOfAnOutage) {
   const CodeShape code{4, 2, MatrixId::kCauchy};
   for (const std::uint32_t n : {7U, 8U, 9U, 12U}) {
     ClusterMap map = map_of_racks(n, code);
-    const HasPacks ordinary_have_packs = [&](PgId id) { return !map.group(id)->fallback; };
+    const HasPacks ordinary_have_packs = [&](PgId id) { return !map.group(id)->is_fallback(); };
     const auto plan = [&](bool balance) {
       plan_repairs(&map, ordinary_have_packs);
-      add_missing_groups(&map, code, ordinary_have_packs);
+      add_missing_groups(&map, ordinary_have_packs);
       if (balance) plan_balance(&map, ordinary_have_packs);
       EXPECT_EQ(plan_repairs(&map, ordinary_have_packs), 0U);
       expect_well_formed(map);
@@ -284,10 +283,10 @@ TEST(AddMissingGroups, EverySetOfLostDrivesIsCoveredInEachStepOfAnOutage) {
 TEST(AddMissingGroups, FallBacksCoverEverySetOfLostDrives) {
   ClusterMap map = map_of(6, {4, 2, MatrixId::kCauchy});
   map.drives.push_back(drive(7));
-  add_missing_groups(&map, {4, 2, MatrixId::kCauchy}, kNoneHasPacks);
+  add_missing_groups(&map, kNoneHasPacks);
   expect_every_pair_covered(map, "seven");
   const std::size_t count = map.groups.size();
-  add_missing_groups(&map, {4, 2, MatrixId::kCauchy}, kNoneHasPacks);
+  add_missing_groups(&map, kNoneHasPacks);
   EXPECT_EQ(map.groups.size(), count);
 }
 
