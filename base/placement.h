@@ -24,10 +24,10 @@ Result<std::vector<PlacementGroup>> make_placement_groups(const std::vector<Driv
 // are on the move: for each set of drives that rows survive the loss of (up to m drives; as many
 // hosts, and as many racks, as may fail of a row) one without them, at least. Of the same code
 // where the drives that are left keep as many columns apart, else of a narrower one with the same
-// number of parity columns. Where no code with data and parity does, as with k <= m,
-// what survives most: GroupUse::kLastResort. None where no more than m
-// drives are left. `drives` in other states than up count as gone. Where the sets are too many
-// (over kMaxLosses of one size, or kMaxFallbackGroups groups) the larger ones are left out.
+// number of parity columns. Where no code with data and parity does, as with k <= m, what survives
+// most: GroupUse::kLastResort. None where no more than m drives are left. `drives` in other states
+// than up count as gone. Where the sets are too many (over kMaxLosses of one size, or
+// kMaxFallbackGroups groups) the larger ones are left out.
 std::vector<PlacementGroup> make_fallback_groups(const std::vector<DriveInfo>& drives,
                                                  const CodeShape& code, PgId first_id);
 inline constexpr std::size_t kMaxLosses = 20'000;

@@ -57,9 +57,9 @@ struct PackWriterLimits {
   // A retired pack whose extents were not all reported as settled is given back after this time.
   Duration retired_pack_grace = std::chrono::hours(2);
 
-  // Attempts for one row before its pieces fail, but for those that failed because a drive could
-  // not be reached: then it is tried until the pieces' deadline, as when no group is whole. The
-  // waits between attempts when no untried group is left.
+  // Attempts for one row before its pieces fail; twice as many with those that failed because a
+  // drive could not be reached. Without a whole group, or an answer of the drives, it waits for one
+  // until the pieces' deadline. The waits when no untried group is left.
   int max_row_attempts = 6;
   Duration first_backoff = milliseconds(20);
   Duration max_backoff = milliseconds(500);

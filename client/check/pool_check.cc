@@ -75,19 +75,18 @@ Task<Result<CheckReport>> PoolCheck::run() {
 // A drive that answers counts as there, even if the map says that it is down: it has only just come
 // back, or the metadata has not run since. One that was given up stays out.
 Task<void> PoolCheck::find_drives() {
-  absl::flat_hash_map<DriveId, std::string> states;
+  absl::flat_hash_map<DriveId, DriveStatus> states;
   absl::flat_hash_set<StorageApi*> asked;
   for (const DriveInfo& drive : map_.drives) {
     StorageApi* const storage = source_.storage_of(drive);
     if (storage == nullptr || !asked.insert(storage).second) continue;
     const auto status = co_await storage->status(deadline_from_now());
     if (!status.ok()) continue;
-    for (const DriveStatus& one : *status) states[one.drive] = one.state;
+    for (const DriveStatus& one : *status) states[one.drive] = one;
   }
   for (DriveInfo& drive : map_.drives) {
     const auto state = states.find(drive.id);
-    const bool well = state != states.end() && !state->second.starts_with("failed") &&
-                      !state->second.starts_with("hangs");
+    const bool well = state != states.end() && state->second.well();
     if (well && drive.state == DriveState::kDown) drive.state = DriveState::kUp;
     const bool counted_on =
         std::any_of(map_.groups.begin(), map_.groups.end(),
@@ -102,7 +101,7 @@ Task<void> PoolCheck::find_drives() {
       silent_.insert(drive.id);
       ++report_.unwell_drives;
       options_.problem("drive " + drive.id.to_string() +
-                       (state == states.end() ? " does not answer" : ": " + state->second));
+                       (state == states.end() ? " does not answer" : ": " + state->second.state));
     }
   }
   router_.set_map(std::make_shared<ClusterMap>(map_));

@@ -23,7 +23,7 @@ std::uint32_t plan_repairs(ClusterMap* map, const HasPacks& has_packs);
 // first ones are joined by others, and from the drives with the most columns to those with
 // the fewest until they differ by one at most; into a domain that has more of the group than the
 // one it leaves only where the group survives as many of them as any could. Ends when half of the
-// wide groups are moving: the rest is planned when those have ended.
+// ordinary groups are moving: the rest is planned when those have ended.
 void plan_balance(ClusterMap* map, const HasPacks& has_packs);
 
 // Adds as many ordinary groups as a new map of the drives that are up would have, and the

@@ -340,6 +340,26 @@ TEST_F(ClusterOpsTest, APlanThatDoesNotFitTheMapIsRefused) {
   EXPECT_TRUE(refused([](auto* group) { group->set_id(0); }));
 }
 
+// With too few drives there are fall-backs only; the code is not forgotten with the ordinary
+// groups.
+TEST_F(ClusterOpsTest, OrdinaryGroupsComeBackWithTheNextDrive) {
+  start({2, 1, MatrixId::kCauchy}, 3);
+  ASSERT_EQ(set_state(3, DriveState::kOut), StatusCode::kOk);
+  ASSERT_EQ(forget(3), StatusCode::kOk);
+  ASSERT_FALSE(map().groups.empty());
+  for (const PlacementGroup& group : map().groups) EXPECT_TRUE(group.is_fallback());
+  EXPECT_EQ(map().code.k, 2);
+  proto::Command join;
+  join.mutable_change_cluster()->mutable_add_drive()->set_uuid("new");
+  ASSERT_EQ(run(std::move(join)), StatusCode::kOk);
+  ASSERT_EQ(lease(4), StatusCode::kOk);
+  for (const proto::PackLease& lease : reply_.lease_packs().leases()) {
+    const PlacementGroup* group = map().group(pg_of_pack(PackId(lease.pack())));
+    EXPECT_EQ(group->code.k, 2);
+    EXPECT_FALSE(group->is_fallback());
+  }
+}
+
 TEST_F(ClusterOpsTest, OnlyADriveInServiceGoesDown) {
   ASSERT_EQ(set_state(2, DriveState::kDraining), StatusCode::kOk);
   EXPECT_EQ(set_state(2, DriveState::kDown), StatusCode::kAborted);

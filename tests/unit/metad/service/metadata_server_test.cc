@@ -233,5 +233,34 @@ TEST_F(MetadataServerTest, AChangeOfTheMapThatLeasesOvertakeIsPlannedAgain) {
   close(std::move(instance));
 }
 
+// Planned anew it might become another map than the one that was answered.
+TEST_F(MetadataServerTest, AChangeOfTheMapWithoutItsPlanIsRefusedByName) {
+  auto directory = std::move(FileDirectory::open(*io_, temp_.path() + "/a")).value();
+  struct Write {
+    static Task<Status> run(BlockDirectory* directory) {
+      auto journal = co_await Journal::open(*directory, 4 << 20, 0,
+                                            [](std::uint64_t, auto) { return OkStatus(); });
+      if (!journal.ok()) co_return journal.status();
+      proto::Command command;
+      command.mutable_change_cluster()->mutable_set_drive_state()->set_drive(1);
+      const std::string bytes = command.SerializeAsString();
+      std::vector<std::string_view> commands{bytes};
+      const Status written = co_await (*journal)->write(1, std::move(commands));
+      co_await (*journal)->close();
+      co_return written;
+    }
+  };
+  ASSERT_TRUE(sync_wait(*loop_, Write::run(directory.get())).ok());
+  test::CheckpointDisk disk;
+  MetadataOptions options;
+  options.open_checkpoint = disk.opener();
+  options.journal_segment_bytes = 4 << 20;
+  const auto opened =
+      sync_wait(*loop_, MetadataServer::open(*directory, io_->pool(), std::move(options)));
+  EXPECT_EQ(opened.status().code(), StatusCode::kNotSupported);
+  EXPECT_NE(opened.status().message().find("position 1 "), std::string::npos)
+      << opened.status().message();
+}
+
 }  // namespace
 }  // namespace shoal::metad

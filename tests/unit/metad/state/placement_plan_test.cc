@@ -197,6 +197,41 @@ TEST(PlanBalance, HostsAndRacksThatJoinTakeColumnsFromThoseThatHaveTooMany) {
   for (const auto& [id, count] : columns) EXPECT_NEAR(count, 12, 3) << id.value();
 }
 
+// Written to while one of three hosts was away, it lies on the two others.
+TEST(PlanBalance, AFallBackThatHoldsSomethingIsMovedApartToo) {
+  ClusterMap map = map_of(6, {4, 2, MatrixId::kCauchy}, 3);
+  const auto on_host_0 = [&](DriveId id) { return map.drive(id)->host == "host-0"; };
+  const auto written = std::find_if(map.groups.begin(), map.groups.end(), [&](const auto& group) {
+    return group.is_fallback() && std::none_of(group.drives.begin(), group.drives.end(), on_host_0);
+  });
+  ASSERT_NE(written, map.groups.end());
+  const PgId id = written->id;
+  const auto most_on_a_host = [&] {
+    std::map<std::string, int> hosts;
+    int most = 0;
+    for (const DriveId drive : map.group(id)->drives)
+      most = std::max(most, ++hosts[map.drive(drive)->host]);
+    return most;
+  };
+  EXPECT_EQ(most_on_a_host(), 2);
+  const HasPacks has_packs = [&](PgId group) {
+    return group == id || !map.group(group)->is_fallback();
+  };
+  for (std::uint32_t i = 7; i <= 12; ++i) {
+    map.drives.push_back(drive(i, "host-" + std::to_string(i / 2)));
+    map.last_drive = DriveId(i);
+    add_missing_groups(&map, has_packs);
+  }
+  for (int round = 0; round < 100; ++round) {
+    plan_balance(&map, has_packs);
+    if (move_count(map) == 0) break;
+    finish_all(&map);
+  }
+  EXPECT_EQ(move_count(map), 0U);
+  EXPECT_EQ(protection_of(map).hosts_may_fail(), 2U);
+  EXPECT_EQ(most_on_a_host(), 1);
+}
+
 TEST(PlanRepairs, ALostHostIsReplacedInItsRackOrWhereFewestAre) {
   const CodeShape code{4, 2, MatrixId::kCauchy};
   std::vector<DriveInfo> infos;
