@@ -1,10 +1,6 @@
 #include "tools/process_cluster.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,7 +10,6 @@
 
 #include "base/file_io.h"
 #include "base/log.h"
-#include "base/random.h"
 #include "storaged/capacity.h"
 #include "tools/json.h"
 
@@ -22,33 +17,6 @@ namespace shoal::tools {
 namespace {
 
 constexpr Duration kStatusDeadline = std::chrono::seconds(2);
-
-// Whether a server could listen there now.
-bool is_free(std::uint16_t port) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return false;
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const bool bound = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
-  close(fd);
-  return bound;
-}
-
-// An address of loopback that nobody listens on now. Below the ports that connections get: one of
-// those could be taken before the daemon listens.
-Result<std::string> free_address() {
-  constexpr std::uint64_t kFirstPort = 20'000;
-  constexpr std::uint64_t kPorts = 12'000;
-  constexpr int kTries = 200;
-  for (int i = 0; i < kTries; ++i) {
-    const auto port = static_cast<std::uint16_t>(kFirstPort + secure_random_u64() % kPorts);
-    if (is_free(port)) return "127.0.0.1:" + std::to_string(port);
-  }
-  return UnavailableError("no free port was found between " + std::to_string(kFirstPort) + " and " +
-                          std::to_string(kFirstPort + kPorts));
-}
 
 Result<std::string> directory_of_this_program() {
   char path[PATH_MAX];
@@ -109,8 +77,8 @@ Status ProcessCluster::start_all(const ClusterConfig& config, const ClusterOptio
   loop_->start();
   supervisor_ = std::make_unique<Supervisor>(*loop_, run_path_);
   scrub_bytes_per_second_ = options.scrub_bytes_per_second;
-  ASSIGN_OR_RETURN(const std::vector<StorageSpec> storage, storage_specs(config));
-  RETURN_IF_ERROR(start_storage(storage));
+  ASSIGN_OR_RETURN(std::vector<StorageSpec> storage, storage_specs(config));
+  RETURN_IF_ERROR(start_storage(std::move(storage)));
   RETURN_IF_ERROR(start_metad(config, options));
   remote_ = std::make_unique<client::RemoteCluster>(*loop_, metad_address_, "shoal up");
   RETURN_IF_ERROR(start_worker(options));
@@ -148,9 +116,8 @@ Result<std::vector<ProcessCluster::StorageSpec>> ProcessCluster::storage_specs(
     StorageSpec spec;
     spec.name = storage_name(drive);
     spec.format = !config.made || drive.fresh;
-    ASSIGN_OR_RETURN(spec.address, free_address());
-    spec.text = "listen = " + spec.address + "\ncluster-uuid = " + config.cluster_uuid +
-                "\ndrive = " + drive.id.to_string() + " " + drive.uuid + " " + drive.path +
+    spec.text = "cluster-uuid = " + config.cluster_uuid + "\ndrive = " + drive.id.to_string() +
+                " " + drive.uuid + " " + drive.path +
                 "\ncapacity = " + std::to_string(capacities[specs.size()]) +
                 "\nscrub-rate = " + std::to_string(scrub_bytes_per_second_) + "\n";
     specs.push_back(std::move(spec));
@@ -158,28 +125,32 @@ Result<std::vector<ProcessCluster::StorageSpec>> ProcessCluster::storage_specs(
   return specs;
 }
 
-Status ProcessCluster::start_storage(const std::vector<StorageSpec>& specs) {
+Status ProcessCluster::start_storage(std::vector<StorageSpec> specs) {
   std::error_code error;
   std::filesystem::create_directories(data_path_ + "/drives", error);
   if (error) return ErrnoError(error.value(), data_path_ + "/drives");
   std::vector<DaemonSpec> daemons;
-  for (const StorageSpec& spec : specs) {
+  std::vector<std::string> addresses;
+  for (StorageSpec& spec : specs) {
+    ASSIGN_OR_RETURN(addresses.emplace_back(), ports_.reserve());
+    spec.text += "listen = " + addresses.back() + "\n";
     ASSIGN_OR_RETURN(
         DaemonSpec daemon,
         make_spec(spec.name, "shoal-storaged", spec.text + (spec.format ? "format = true\n" : "")));
     daemons.push_back(std::move(daemon));
   }
   RETURN_IF_ERROR(sync_wait(*loop_, start_together(supervisor_.get(), std::move(daemons))));
-  for (const StorageSpec& spec : specs) {
-    storage_addresses_.push_back(spec.address);
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    storage_addresses_.push_back(addresses[i]);
     // A daemon that is started again must not make a new drive where one has gone.
-    if (spec.format) RETURN_IF_ERROR(write_file_durably(spec_path(spec.name), spec.text, 0600));
+    if (specs[i].format)
+      RETURN_IF_ERROR(write_file_durably(spec_path(specs[i].name), specs[i].text, 0600));
   }
   return OkStatus();
 }
 
 Status ProcessCluster::start_metad(const ClusterConfig& config, const ClusterOptions& options) {
-  ASSIGN_OR_RETURN(metad_address_, free_address());
+  ASSIGN_OR_RETURN(metad_address_, ports_.reserve());
   std::error_code error;
   std::filesystem::create_directories(metad_path_, error);
   if (error) return ErrnoError(error.value(), metad_path_);
@@ -299,7 +270,7 @@ Result<std::string> ProcessCluster::serve_drive(const ClusterConfig& config,
   for (StorageSpec& spec : specs) {
     if (spec.name != storage_name(drive)) continue;
     RETURN_IF_ERROR(start_storage({spec}));
-    return spec.address;
+    return storage_addresses_.back();
   }
   return NotFoundError("drive " + drive.id.to_string() + " is not in the configuration");
 }

@@ -9,6 +9,7 @@
 
 #include "client/remote_cluster.h"
 #include "tools/cluster.h"
+#include "tools/loopback_ports.h"
 
 namespace shoal::tools {
 
@@ -37,12 +38,11 @@ class ProcessCluster final : public Cluster {
   // The daemon of one drive.
   struct StorageSpec {
     std::string name;
-    std::string address;
-    std::string text;     // its configuration
+    std::string text;     // its configuration, without its address
     bool format = false;  // at its first start
   };
   Result<std::vector<StorageSpec>> storage_specs(const ClusterConfig& config) const;
-  Status start_storage(const std::vector<StorageSpec>& specs);
+  Status start_storage(std::vector<StorageSpec> specs);
   Status start_metad(const ClusterConfig& config, const ClusterOptions& options);
   Status start_s3(const std::string& address);
   Status start_worker(const ClusterOptions& options);
@@ -57,6 +57,7 @@ class ProcessCluster final : public Cluster {
   const std::string run_path_;
   const std::string credentials_path_;
   const std::string metad_path_;
+  LoopbackPorts ports_;       // of metad and the storage daemons
   std::string program_path_;  // directory of the programs
   std::string metad_address_;
   std::string s3_address_;

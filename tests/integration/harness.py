@@ -21,10 +21,12 @@ BIN = os.environ.get("SHOAL_BIN", "")
 PROCESSES = os.environ.get("SHOAL_TEST_PROCESSES", "0") == "1"
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def reserve_port():
+    """A socket whose port of 127.0.0.1 only servers that set SO_REUSEADDR can have, until it is closed."""
+    holder = socket.socket()
+    holder.bind(("127.0.0.1", 0))
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return holder
 
 
 def shoal_binary(name="shoal"):
@@ -85,7 +87,8 @@ class Cluster:
         self.root = tempfile.mkdtemp(prefix="shoal-test-")
         self.data = os.path.join(self.root, "data")
         self.mount_point = os.path.join(self.root, "mnt") if mount and fuse_available() else None
-        self.port = free_port()
+        self.port_holder = reserve_port()
+        self.port = self.port_holder.getsockname()[1]
         self.processes = processes
         self.drives = drives
         self.code = code
@@ -184,6 +187,7 @@ class Cluster:
             self.kill() if self.process else None
         finally:
             self.unmount()
+            self.port_holder.close()
             shutil.rmtree(self.root, ignore_errors=True)
 
     # --- doors

@@ -13,7 +13,7 @@ import unittest
 import urllib.error
 import urllib.request
 
-from harness import Cluster, ObjectsCase, free_port, shoal_binary, wait_until
+from harness import Cluster, ObjectsCase, shoal_binary, wait_until
 
 
 def run(*arguments):
@@ -353,7 +353,7 @@ class CommandLineTest(unittest.TestCase):
 
     def test_second_up_on_the_same_directory(self):
         with Cluster(mount=False) as cluster:
-            done = run("up", "--data", cluster.data, "--s3", f"127.0.0.1:{free_port()}")
+            done = run("up", "--data", cluster.data, "--s3", f"127.0.0.1:{cluster.port}")
             self.assertEqual(done.returncode, 1)
             self.assertIn("already", done.stderr)
 
