@@ -26,7 +26,7 @@ LOST_DRIVE = 3
 class Bench:
     def __init__(self, *extra):
         self.cluster = Cluster(mount=False, processes=False, drives=7, extra=list(extra))
-        self.cluster.start()
+        self.cluster.__enter__()
         self.cluster.s3().create_bucket(Bucket="bench")
 
     def load(self, operation, seconds, *words):
@@ -181,7 +181,7 @@ def degraded(options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("rebuild", "disturbance", "degraded"))
-    parser.add_argument("--objects", type=int, default=200_000)
+    parser.add_argument("--objects", type=int, default=600_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--settle", type=float, default=3, help="seconds after the load")
     options = parser.parse_args()

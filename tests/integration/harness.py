@@ -99,7 +99,11 @@ class Cluster:
     # --- life
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.destroy()
+            raise
         return self
 
     def __exit__(self, *_):
