@@ -39,6 +39,8 @@ Status swap_references(State& state, const proto::SwapReferences& op, const Cont
 // session_ops.cc
 Status open_session(State& state, const proto::OpenSession& op, proto::CommandReply* reply);
 Status close_session(State& state, const proto::CloseSession& op, const Context& context);
+// Whether there is anything to lease; else the error that lease_packs has.
+Status check_lease_packs(const State& state, const proto::LeasePacks& op);
 Status lease_packs(State& state, const proto::LeasePacks& op, const Context& context,
                    proto::CommandReply* reply);
 Status close_packs(State& state, const proto::ClosePack& op, const Context& context);

@@ -80,15 +80,22 @@ Status close_session(State& state, const proto::CloseSession& op, const Context&
   return OkStatus();
 }
 
-Status lease_packs(State& state, const proto::LeasePacks& op, const Context& context,
-                   proto::CommandReply* reply) {
-  if (!state.sessions.contains(context.session)) return FencedError("pack leases need a session");
+Status check_lease_packs(const State& state, const proto::LeasePacks& op) {
   if (op.count() == 0 || op.count() > kMaxLeasesAtOnce) {
     return InvalidArgumentError("1 to " + std::to_string(kMaxLeasesAtOnce) + " packs at once");
   }
+  const auto& groups = state.cluster_map.groups;
+  const bool any = std::any_of(groups.begin(), groups.end(), [&](const PlacementGroup& group) {
+    return is_usable(state, group, op);
+  });
+  return any ? OkStatus() : UnavailableError("no placement group has all its drives up");
+}
+
+Status lease_packs(State& state, const proto::LeasePacks& op, const Context& context,
+                   proto::CommandReply* reply) {
+  if (!state.sessions.contains(context.session)) return FencedError("pack leases need a session");
+  RETURN_IF_ERROR(check_lease_packs(state, op));
   const std::vector<bool> usable = groups_to_lease(state, op);
-  if (std::find(usable.begin(), usable.end(), true) == usable.end())
-    return UnavailableError("no placement group has all its drives up");
   const auto next = [&] {
     while (!usable[state.globals.next_group % usable.size()]) ++state.globals.next_group;
     return state.cluster_map.groups[state.globals.next_group++ % usable.size()].id;

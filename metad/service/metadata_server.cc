@@ -134,6 +134,11 @@ Task<Result<proto::CommandReply>> MetadataServer::execute(proto::Command command
 }
 
 Task<Result<proto::CommandReply>> MetadataServer::run(Pending* pending) {
+  if (const Status refused = machine_->refusal(pending->command); !refused.ok()) {
+    proto::CommandReply reply;
+    wire::status_to_proto(refused, reply.mutable_status());
+    co_return reply;
+  }
   stamp(pending);
   if (pending->bytes.size() > kMaxCommandBytes) {
     co_return InvalidArgumentError("a command of " + std::to_string(pending->bytes.size()) +

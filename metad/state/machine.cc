@@ -14,6 +14,7 @@ namespace {
 class Machine final : public StateMachine {
  public:
   void stamp(proto::Command* command) const override;
+  Status refusal(const proto::Command& command) const override;
   std::vector<InodeId> orphans() const override;
   proto::CommandReply apply(const proto::Command& command, std::uint64_t position) override;
   const proto::CommandReply* find_reply(const proto::Command& command) const override;
@@ -64,6 +65,11 @@ void Machine::stamp(proto::Command* command) const {
     for (const auto& [session, count] : open->second) holder->add_sessions(session);
     std::sort(holder->mutable_sessions()->begin(), holder->mutable_sessions()->end());
   }
+}
+
+Status Machine::refusal(const proto::Command& command) const {
+  if (!command.has_lease_packs() || !state_.sessions.contains(command.session())) return OkStatus();
+  return check_lease_packs(state_, command.lease_packs());
 }
 
 std::vector<InodeId> Machine::orphans() const {

@@ -30,6 +30,10 @@ class StateMachine {
   // ReapOrphans who holds its inodes open now (Command.holders), which is not part of the state; to
   // ChangeCluster what this version plans for it (Command.plan).
   virtual void stamp(proto::Command* command) const = 0;
+  // The error that apply() would give a command now, of those that are worth asking because clients
+  // repeat them for as long as an outage lasts: it changes nothing, so it needs no place in the
+  // journal. OK: apply() says.
+  virtual Status refusal(const proto::Command& command) const = 0;
   // Inodes without a name that wait to be reaped. They stay for a while, so that an open that was
   // on its way when the name went still finds its file.
   virtual std::vector<InodeId> orphans() const = 0;

@@ -78,6 +78,18 @@ class MetadataServerTest : public testing::Test {
         ->open_session()
         .session();
   }
+  // Of so many drives, each on a host of its own.
+  void make_map(MetadataServer* server, std::uint32_t drive_count) {
+    std::vector<DriveInfo> drives(drive_count);
+    for (std::uint32_t i = 0; i < drives.size(); ++i) {
+      drives[i].id = DriveId(i + 1);
+      drives[i].uuid = "uuid-" + std::to_string(i + 1);
+      drives[i].host = "host-" + std::to_string(i + 1);
+    }
+    const CodeShape code{4, 2, MatrixId::kCauchy};
+    const Status made = sync_wait(*loop_, update_cluster_map(server, "cluster", code, drives));
+    ASSERT_TRUE(made.ok()) << made.to_string();
+  }
   // Many at the same time; with `checkpoint`, and a checkpoint among them.
   Status run_load(MetadataServer* server, std::uint64_t session, int from, int count,
                   bool checkpoint) {
@@ -184,20 +196,39 @@ TEST_F(MetadataServerTest, AFailedCheckpointIsNotTriedAgainWithEveryCommand) {
   EXPECT_TRUE(disk.position.has_value());
 }
 
+// Clients ask for packs again and again for as long as an outage lasts.
+TEST_F(MetadataServerTest, ALeaseThatIsRefusedIsNotJournaled) {
+  test::CheckpointDisk disk;
+  Instance instance = open("a", &disk);
+  const std::uint64_t session = open_session(instance.server.get());
+  const std::uint64_t position = instance.server->machine().applied_position();
+  const auto lease = [&](std::uint64_t sequence) {
+    proto::Command command;
+    command.set_session(session);
+    command.set_sequence(sequence);
+    command.mutable_lease_packs()->set_count(1);
+    const auto reply =
+        sync_wait(*loop_, instance.server->execute(std::move(command), MonotonicTime::max()));
+    EXPECT_TRUE(reply.ok());
+    return status_code_from_wire(reply->status().code());
+  };
+  EXPECT_EQ(lease(1), StatusCode::kUnavailable);
+  EXPECT_EQ(lease(2), StatusCode::kUnavailable);
+  EXPECT_EQ(instance.server->machine().applied_position(), position);
+  make_map(instance.server.get(), 6);
+  // Sent again, and a new one.
+  EXPECT_EQ(lease(2), StatusCode::kOk);
+  EXPECT_EQ(lease(3), StatusCode::kOk);
+  EXPECT_EQ(instance.server->machine().applied_position(), position + 3);
+  close(std::move(instance));
+}
+
 // Leases that are under way when a drive is given up: groups that had no packs when it was planned
 // have some when it is applied.
 TEST_F(MetadataServerTest, AChangeOfTheMapThatLeasesOvertakeIsPlannedAgain) {
   test::CheckpointDisk disk;
   Instance instance = open("a", &disk);
-  std::vector<DriveInfo> drives(8);
-  for (std::uint32_t i = 0; i < drives.size(); ++i) {
-    drives[i].id = DriveId(i + 1);
-    drives[i].uuid = "uuid-" + std::to_string(i + 1);
-    drives[i].host = "host-" + std::to_string(i + 1);
-  }
-  const CodeShape code{4, 2, MatrixId::kCauchy};
-  ASSERT_TRUE(
-      sync_wait(*loop_, update_cluster_map(instance.server.get(), "cluster", code, drives)).ok());
+  make_map(instance.server.get(), 8);
   struct Run {
     static Task<void> change(MetadataServer* server, proto::Command command) {
       const auto reply = co_await server->execute(std::move(command), MonotonicTime::max());
