@@ -242,7 +242,7 @@ TEST_F(MetadataServerTest, AChangeOfTheMapThatLeasesOvertakeIsPlannedAgain) {
       lease.set_sequence(1);
       lease.mutable_lease_packs()->set_count(8);
       scope.spawn(change(server, std::move(lease)));
-      for (const std::uint32_t drive : {3, 4}) {
+      for (const std::uint32_t drive : {3U, 4U}) {
         proto::Command out;
         auto* set = out.mutable_change_cluster()->mutable_set_drive_state();
         set->set_drive(drive);

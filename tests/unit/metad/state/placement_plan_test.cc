@@ -292,7 +292,7 @@ TEST(AddMissingGroups, EverySetOfLostDrivesIsCoveredInEachStepOfAnOutage) {
     expect_every_pair_covered(map, "new, " + std::to_string(n));
     const auto racks_may_fail = protection_of(map).racks_may_fail();
     std::vector<std::size_t> counts;
-    for (const std::uint32_t lost : {1, 2, 5, 7, 1, 2, 5, 7}) {
+    for (const std::uint32_t lost : {1U, 2U, 5U, 7U, 1U, 2U, 5U, 7U}) {
       const std::string which = std::to_string(lost) + " of " + std::to_string(n);
       set_state(&map, lost, DriveState::kOut);
       plan(false);

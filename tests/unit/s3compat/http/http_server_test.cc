@@ -54,7 +54,8 @@ class HttpServerTest : public ::testing::Test {
     std::string all;
     char piece[4096];
     ssize_t n = 0;
-    while ((n = recv(client_, piece, sizeof piece, 0)) > 0) all.append(piece, n);
+    while ((n = recv(client_, piece, sizeof piece, 0)) > 0)
+      all.append(piece, static_cast<std::size_t>(n));
     if (n < 0) return std::nullopt;
     return all;
   }
