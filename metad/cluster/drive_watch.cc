@@ -46,7 +46,8 @@ void DriveWatch::unwell(DriveId drive, std::string trouble) {
 
 std::vector<DriveWatch::Change> DriveWatch::end_look(const ClusterMap& map, MonotonicTime now) {
   std::vector<Change> changes;
-  const bool may_give_up = count_missed(map) <= tolerated(map);
+  std::vector<Change> given_up;
+  std::size_t missed = count_missed(map);  // once this look's changes are made
   for (const DriveInfo& drive : map.drives) {
     const auto found = seen_.find(drive.id);
     if (found == seen_.end()) continue;  // it has joined during the look
@@ -57,13 +58,16 @@ std::vector<DriveWatch::Change> DriveWatch::end_look(const ClusterMap& map, Mono
     if (drive.state == DriveState::kUp && silent_for_long) {
       seen.down_at = now;
       changes.push_back({drive.id, DriveState::kDown, seen.trouble});
+      ++missed;
     } else if (drive.state == DriveState::kDown && seen.well) {
       changes.push_back({drive.id, DriveState::kUp, {}});
-    } else if (drive.state == DriveState::kDown && may_give_up &&
-               options_.out_after > Duration(0) && now - seen.down_at >= options_.out_after) {
-      changes.push_back({drive.id, DriveState::kOut, seen.trouble});
+      --missed;
+    } else if (drive.state == DriveState::kDown && options_.out_after > Duration(0) &&
+               now - seen.down_at >= options_.out_after) {
+      given_up.push_back({drive.id, DriveState::kOut, seen.trouble});
     }
   }
+  if (missed <= tolerated(map)) changes.insert(changes.end(), given_up.begin(), given_up.end());
   return changes;
 }
 

@@ -108,6 +108,17 @@ TEST_F(DriveWatchTest, NeverGivesUpMoreThanTheCodeBears) {
   EXPECT_EQ(in_state(DriveState::kOut), (Drives{3, 4, 5}));
 }
 
+TEST_F(DriveWatchTest, OneThatIsFoundDownInTheSameLookCounts) {
+  looks(3, {});
+  looks(60, {3, 4});
+  looks(9, {3, 4, 1});
+  EXPECT_EQ(in_state(DriveState::kDown), (Drives{3, 4}));
+  look({3, 4, 1});  // the time of the two is over when the third is down
+  EXPECT_EQ(in_state(DriveState::kDown), (Drives{1, 3, 4}));
+  look({3, 4});
+  EXPECT_EQ(in_state(DriveState::kOut), (Drives{3, 4}));
+}
+
 TEST_F(DriveWatchTest, OneThatKeepsALookWaitingDoesNotMakeTheOthersLookSilent) {
   watch.emplace(MonitorOptions{seconds(1), seconds(60)});
   looks(5, {3}, seconds(3));
