@@ -130,18 +130,23 @@ Status Drive::check_writable(const WriteFragmentRequest& request) const {
   return OkStatus();
 }
 
-Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
-  CO_RETURN_IF_ERROR(validate_request(request));
-  CO_RETURN_IF_ERROR(verify_payload(request.key, request.payload, request.page_crcs));
-  // Both at once: while the one is waited for the other may begin, and what comes in beside an
-  // eviction would be dropped with what is evicted.
-  while (controlled_.contains(request.key.pack) || writing_.contains(request.key)) {
-    if (controlled_.contains(request.key.pack)) {
+// Until neither the key is written nor its pack sealed or deleted. Both at once: while the one is
+// waited for the other may begin, and what comes in beside an eviction would be dropped with what
+// is evicted.
+Task<void> Drive::nobody_writes(FragmentKey key) {
+  while (controlled_.contains(key.pack) || writing_.contains(key)) {
+    if (controlled_.contains(key.pack)) {
       co_await control_ended_.wait();
     } else {
       co_await writing_changed_.wait();
     }
   }
+}
+
+Task<Status> Drive::write_fragment(WriteFragmentRequest request) {
+  CO_RETURN_IF_ERROR(validate_request(request));
+  CO_RETURN_IF_ERROR(verify_payload(request.key, request.payload, request.page_crcs));
+  co_await nobody_writes(request.key);
   CO_RETURN_IF_ERROR(check_writable(request));
   const FragmentKey key = request.key;
   const KeyHold hold(this, key);

@@ -95,11 +95,12 @@ class Drive {
   struct Pending {
     Record record;
     BufferList payload;
-    bool recycling = false;  // a deletion or seal said again
+    bool gives_back = false;  // a deletion said again, a copy: once it is written a segment is free
     Completion<Status> done;
     bool is_control() const { return record.type != RecordType::kFragment; }
     std::uint32_t left_segments() const {  // free ones that it may not take
-      return !is_control() ? kControlSegments : recycling ? 0 : kRecycleSegments;
+      if (gives_back) return 0;
+      return is_control() ? kRecycleSegments : kControlSegments;
     }
   };
   struct Head {
@@ -181,6 +182,7 @@ class Drive {
   void forget_fragment(const Location& location);
   void erase_rows(PackId pack, const std::vector<std::uint32_t>& rows);
   void erase_pack(PackId pack);
+  Task<void> nobody_writes(FragmentKey key);
   Task<Status> append(Pending* pending, HeadIndex head);
 
   // drive_damage.cc
@@ -251,8 +253,15 @@ class Drive {
   void maybe_clean();
   Task<void> clean();
   std::vector<Located> live_in(const Segment& segment) const;
-  Task<Status> clean_segment(SegmentPtr segment);
-  Task<Status> relocate(FragmentKey key, Location location);
+  enum class CleanInto { kUnreserved, kLastSegment };
+  Task<Status> clean_segment(SegmentPtr segment, CleanInto into);
+  Task<Status> clean_into_last_segment(SegmentPtr segment);
+  struct Loaded {
+    Record record;
+    Buffer payload;
+  };
+  Task<Result<Loaded>> load(FragmentKey key, Location location);
+  Task<Status> relocate(FragmentKey key, Location location, CleanInto into);
   SegmentPtr pick_victim() const;
 
   // drive_list.cc

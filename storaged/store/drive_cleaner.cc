@@ -166,7 +166,7 @@ Task<Status> Drive::say_controls_again(SegmentPtr segment) {
   for (Record& control : controls_to_keep(*segment)) {
     Pending& pending = again.emplace_back();
     pending.record = std::move(control);
-    pending.recycling = true;
+    pending.gives_back = true;
     appends.push_back(append(&pending, kSmallHead));
   }
   const std::vector<Status> said = co_await when_all(std::move(appends));
@@ -271,7 +271,8 @@ Task<void> Drive::clean() {
     const SegmentPtr victim = pick_victim();
     if (victim == nullptr) break;
     const std::uint32_t before = victim->live_fragments;
-    Status cleaned = co_await clean_segment(victim);
+    Status cleaned = co_await clean_segment(victim, CleanInto::kUnreserved);
+    if (cleaned.code() == StatusCode::kNoSpace) cleaned = co_await clean_into_last_segment(victim);
     if (cleaned.ok() && !victim->immovable && victim->live_fragments >= before)
       cleaned = InternalError("nothing of it could be moved");
     if (!cleaned.ok()) {
@@ -294,7 +295,7 @@ std::vector<Drive::Located> Drive::live_in(const Segment& segment) const {
 // Copies what lives; publish() drops the original from the index when the copy is durable. Several
 // at once, so that the copies share summaries and flushes. What is damaged stays, until repair
 // replaces it or it is deleted.
-Task<Status> Drive::clean_segment(SegmentPtr segment) {
+Task<Status> Drive::clean_segment(SegmentPtr segment, CleanInto into) {
   const std::vector<Located> live = live_in(*segment);
   for (std::size_t at = 0; at < live.size() && !closing_;) {
     std::vector<Task<Status>> copies;
@@ -302,7 +303,7 @@ Task<Status> Drive::clean_segment(SegmentPtr segment) {
     for (; at < live.size() && bytes < kCleanBytesAtOnce && copies.size() < kCleanFragmentsAtOnce;
          ++at) {
       bytes += live[at].location.bytes;
-      copies.push_back(relocate(live[at].key, live[at].location));
+      copies.push_back(relocate(live[at].key, live[at].location, into));
     }
     const std::vector<Status> copied = co_await when_all(std::move(copies));
     for (const Status& status : copied) {
@@ -317,14 +318,30 @@ Task<Status> Drive::clean_segment(SegmentPtr segment) {
   co_return OkStatus();
 }
 
-// Errors: kCorruption when it cannot be read, and those of append().
-Task<Status> Drive::relocate(FragmentKey key, Location location) {
-  while (controlled_.contains(key.pack)) co_await control_ended_.wait();
-  while (writing_.contains(key)) co_await writing_changed_.wait();
-  const KeyHold hold(this, key);
-  // Also until the copy is published: what was deleted meanwhile must not lose its deletion.
-  const SegmentUse use(this, location.segment);
-  if (const Location* now = find(key); now == nullptr || *now != location) co_return OkStatus();
+// Where nothing is left to copies, and perhaps not to deletions either, every segment may still
+// hold a little that lives: then only this gives space back. The segment that the copies take is
+// made good by the one that they empty, so all of it has to be readable, and to fit with a summary
+// for each fragment.
+Task<Status> Drive::clean_into_last_segment(SegmentPtr segment) {
+  const std::uint64_t pages = std::uint64_t{segment->live_pages} + segment->live_fragments;
+  const std::uint64_t footer = pages_of(sizeof(BatchHeader) + segment->footer_bytes);
+  if (pages + footer + 2 > segment->page_count()) co_return no_free_segment();
+  for (const Located& one : live_in(*segment)) {
+    if (closing_) co_return OkStatus();
+    const SegmentUse use(this, segment->id);
+    const auto loaded = co_await load(one.key, one.location);
+    if (loaded.ok() || loaded.status().code() == StatusCode::kNotFound) continue;
+    segment->immovable = true;
+    co_return OkStatus();
+  }
+  co_return co_await clean_segment(std::move(segment), CleanInto::kLastSegment);
+}
+
+// A fragment with its record. Errors: kNotFound when it is gone or elsewhere, kCorruption when it
+// cannot be read.
+Task<Result<Drive::Loaded>> Drive::load(FragmentKey key, Location location) {
+  if (const Location* now = find(key); now == nullptr || *now != location)
+    co_return NotFoundError(describe(key) + " is not there any more");
   auto record = co_await load_record(key, location);
   if (!record.ok()) {
     note_damage(key, location, record.status());
@@ -335,15 +352,28 @@ Task<Status> Drive::relocate(FragmentKey key, Location location) {
   request.length = location.bytes;
   auto payload = co_await read_fragment(request);
   if (!payload.ok()) {
-    const bool gone = payload.status().code() == StatusCode::kNotFound;
-    co_return gone ? OkStatus() : CorruptionError(payload.status().message());
+    if (payload.status().code() == StatusCode::kNotFound) co_return payload.status();
+    co_return CorruptionError(payload.status().message());
   }
+  co_return Loaded{std::move(*record), std::move(*payload)};
+}
+
+// Errors: kCorruption when it cannot be read, and those of append().
+Task<Status> Drive::relocate(FragmentKey key, Location location, CleanInto into) {
+  co_await nobody_writes(key);
+  const KeyHold hold(this, key);
+  // Also until the copy is published: what was deleted meanwhile must not lose its deletion.
+  const SegmentUse use(this, location.segment);
+  const auto loaded = co_await load(key, location);
+  if (loaded.status().code() == StatusCode::kNotFound) co_return OkStatus();
+  if (!loaded.ok()) co_return loaded.status();
   const bool large = location.bytes >= kLargeFragmentBytes;
   Status copied;
   for (const HeadIndex head : {large ? kLargeHead : kSmallHead, large ? kSmallHead : kLargeHead}) {
     Pending pending;
-    pending.record = *record;
-    pending.payload.push_back(*payload);
+    pending.record = loaded->record;
+    pending.payload.push_back(loaded->payload);
+    pending.gives_back = into == CleanInto::kLastSegment;
     copied = co_await append(&pending, head);
     if (copied.code() != StatusCode::kNoSpace) break;  // else the other may have room left
   }

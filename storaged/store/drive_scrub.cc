@@ -108,7 +108,7 @@ Task<void> Drive::scrub_segment(SegmentPtr segment) {
     co_await scrub_batch(segment, &window, std::move(records));
   }
   if (!lost_footer || segment->retired || segment->generation != generation) co_return;
-  const Status moved = co_await clean_segment(segment);
+  const Status moved = co_await clean_segment(segment, CleanInto::kUnreserved);
   if (!moved.ok())
     log_warning("storaged", "a segment without a footer could not be emptied",
                 {{"segment", segment->device->name()}, {"status", moved}});

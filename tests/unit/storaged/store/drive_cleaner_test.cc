@@ -140,6 +140,40 @@ TEST_F(DriveCleanerTest, AFullDriveCanBeEmptiedHoweverOftenItsOpenSegmentsAreClo
   }
 }
 
+// A medium that cannot be read for a while: copies that empty no segment, and then deletions, have
+// taken what was kept for them, and each segment holds a little that lives.
+TEST_F(DriveCleanerTest, AFullDriveOfSegmentsThatEachHoldALittleTakesWritesAgain) {
+  const std::uint32_t rows = fill(4096);
+  std::vector<std::uint32_t> dead;
+  for (std::uint32_t row = 0; row < rows; ++row) {
+    if (row % 7 != 0) {
+      dead.push_back(row);
+      continue;
+    }
+    const Place place = place_of(PackId(1), row, 4096, row);
+    if (place.file->unreadable_pages.empty())
+      place.file->unreadable_pages.insert(place.offset / kPageSize);
+  }
+  const auto remove = [&](std::uint32_t row) {
+    const Status deleted = executor_.run(drive_->delete_rows(PackId(1), {row}));
+    executor_.run_until_idle();
+    return deleted;
+  };
+  std::size_t next = 0;
+  while (next < dead.size() && remove(dead[next]).ok()) ++next;
+  ASSERT_LT(next, dead.size()) << "deletions have not used up what is kept for them";
+  for (const auto& [name, file] : disk_.files) file->unreadable_pages.clear();
+  reopen();
+  (void)remove(dead[next]);  // it looks for space, at least
+  for (; next < dead.size(); ++next) ASSERT_TRUE(remove(dead[next]).ok()) << dead[next];
+  EXPECT_GT(drive_->status().free_bytes, 0U);
+  EXPECT_TRUE(write(PackId(3), 0, 4096, 1).ok());
+  for (int round = 0; round < 2; ++round) {
+    for (std::uint32_t row = 0; row < rows; row += 7) expect_content(PackId(1), row, 4096, row);
+    reopen();
+  }
+}
+
 // Each fragment that came alone has a page of summary to itself: half of a segment, though nothing
 // in it is dead. Copies share summaries, so it is copied once and never again.
 TEST_F(DriveCleanerTest, WhatLivesIsNotCopiedForever) {
