@@ -17,9 +17,11 @@ struct Value {
 };
 
 // One worker alone uses a key, so what may be there is known: one value, or after an operation
-// without a known outcome two; then the key is left alone until the end.
+// without a known outcome two; then the key is left alone until the end. So is the source of such a
+// copy: it may still be made, of what the source holds then.
 struct Key {
   std::vector<Value> possible{Value{}};
+  std::string source;  // of the copy under way
   bool left_alone = false;
 };
 
@@ -43,6 +45,7 @@ class ObjectsWorkload final : public Workload {
   Buffer bytes_of(const Value& value) const {
     return content_of(content_seed_, value.version, value.size);
   }
+  void leave_alone(Key& key);
   // The outcome of an operation that would make `value` of what was.
   void settle(const std::string& key, const Status& status, const Value& value);
 
@@ -60,7 +63,8 @@ Task<void> ObjectsWorkload::run(client::ClientStack* client) {
     co_await sleep_for(std::chrono::milliseconds(300));
   }
   // Whatever was under way when the last life ended has no known outcome.
-  for (auto& [name, key] : keys_) key.left_alone = key.left_alone || key.possible.size() > 1;
+  for (auto& [name, key] : keys_)
+    if (key.possible.size() > 1) leave_alone(key);
   std::vector<Task<int>> workers;
   for (int worker = 0; worker < kWorkers; ++worker) workers.push_back(work(client, worker));
   (void)co_await when_all(std::move(workers));
@@ -98,13 +102,19 @@ Task<int> ObjectsWorkload::work(client::ClientStack* client, int worker) {
   co_return 0;
 }
 
+void ObjectsWorkload::leave_alone(Key& key) {
+  key.left_alone = true;
+  if (!key.source.empty()) keys_[key.source].left_alone = true;
+}
+
 void ObjectsWorkload::settle(const std::string& name, const Status& status, const Value& value) {
   Key& key = keys_[name];
   if (status.ok()) {
     key.possible.assign(1, value);
+    key.source.clear();
     note_acknowledged(name);
   } else {
-    key.left_alone = true;
+    leave_alone(key);
   }
 }
 
@@ -135,6 +145,7 @@ Task<void> ObjectsWorkload::remove(client::ClientStack* client, std::string key)
 Task<void> ObjectsWorkload::copy(client::ClientStack* client, std::string source, std::string key) {
   const Value value = keys_[source].possible[0];
   keys_[key].possible.push_back(value);
+  keys_[key].source = source;
   proto::CopyObject request;
   request.set_source_bucket(name_);
   request.set_source_key(source);
