@@ -28,7 +28,8 @@ inline constexpr std::uint32_t kReservedSegments = 3;
 inline constexpr std::uint32_t kReservedPerMille = 20;
 // Of these, what the cleaner leaves to deletions and seals, and what these leave to recycling: a
 // full drive has a place for their records, and once that is full of them, a place for those that
-// are still needed, so that it can always be emptied.
+// are still needed, so that it can always be emptied. Where nothing else gives space back the
+// cleaner takes the last one too, for what empties another.
 inline constexpr std::uint32_t kControlSegments = 2;
 inline constexpr std::uint32_t kRecycleSegments = 1;
 // Rows in one record of deletions that the log says again.
