@@ -95,7 +95,8 @@ class Drive {
   struct Pending {
     Record record;
     BufferList payload;
-    bool gives_back = false;  // a deletion said again, a copy: once it is written a segment is free
+    // Said again, or copied into the last segment: once it is written a segment is free.
+    bool gives_back = false;
     Completion<Status> done;
     bool is_control() const { return record.type != RecordType::kFragment; }
     std::uint32_t left_segments() const {  // free ones that it may not take
